@@ -1,0 +1,409 @@
+"""What was trained, where it is kept, and how many are trained at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from vaelib import _store
+from vaelib.data import ImageData, load
+from vaelib.metrics import (
+    LatentStatistics,
+    encode_images,
+    latent_statistics,
+    mean_elbo,
+    reconstruction_error,
+    reconstruction_gain,
+)
+from vaelib.models import VAE, Autoencoder
+from vaelib.objectives import elbo, reconstruction_log_likelihood
+from vaelib.training import fit
+
+MODELS = {"Autoencoder": Autoencoder, "VAE": VAE}
+HISTORY_IMAGES = 1_000  # of the test set, for the statistics during training
+GAIN_IMAGES = 500  # of the test set, for the gains during training
+FINAL_GAIN_IMAGES = 2_000  # of the test set, for the gains after it
+
+
+class MissingRunError(RuntimeError):
+    """A run is not stored, and training is forbidden."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that decides what training gives.
+
+    Attributes
+    ----------
+    dataset : str
+        A name that `load` knows; its training images are trained on, its test images measured.
+    model : {"VAE", "Autoencoder"}
+    hidden, latent, likelihood, decoder_variance, initialisation
+        The architecture, as in `Autoencoder`.
+    beta : float
+        Weight of the KL.
+    beta_warmup : int
+        The weight grows from 0 to ``beta`` over so many epochs, linearly, step by epoch.
+    sample_from_epoch : int
+        Before this epoch z is the posterior mean, without noise; from it on z is sampled.
+    free_variable : int, optional
+        This variable has no KL.
+    revive_epochs : (first, last), optional
+        In epochs first, …, last − 1 the variable with the least Var μ at the start of the first
+        one has no KL.
+    epochs, batch_size, learning_rate
+        The schedule.
+    images : int, optional
+        Train on the first so many images only.
+    seed : int
+        Decides the initial weights, the order of the images and the noise.
+    """
+
+    dataset: str = "mnist"
+    model: str = "VAE"
+    hidden: tuple[int, ...] = (256, 64, 32, 24)
+    latent: int = 16
+    likelihood: str = "bernoulli"
+    decoder_variance: float = 1.0
+    initialisation: str = "glorot"
+    beta: float = 1.0
+    beta_warmup: int = 0
+    sample_from_epoch: int = 0
+    free_variable: int | None = None
+    revive_epochs: tuple[int, int] | None = None
+    epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    images: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        if self.model not in MODELS:
+            raise ValueError(f"model: expected one of {', '.join(MODELS)}, got {self.model!r}")
+        for name in ("latent", "epochs", "batch_size", "learning_rate", "images"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: expected a positive number, got {value!r}")
+        for name in ("beta", "beta_warmup", "sample_from_epoch"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)!r}")
+        if self.free_variable is not None and not 0 <= self.free_variable < self.latent:
+            raise ValueError(
+                f"free_variable: expected one of {self.latent}, got {self.free_variable!r}"
+            )
+        if self.revive_epochs is not None:
+            object.__setattr__(self, "revive_epochs", tuple(self.revive_epochs))
+            first, last = self.revive_epochs
+            if not 0 <= first < last <= self.epochs:
+                raise ValueError(f"revive_epochs: expected epochs in order, got {(first, last)}")
+
+    @property
+    def canonical(self) -> str:
+        """The experiment as JSON: only what differs from the defaults, in alphabetical order.
+
+        So a field added later leaves the runs of earlier experiments valid.
+        """
+        said = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
+        return json.dumps(said, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def name(self) -> str:
+        """A file name: readable in front, unique by its digest."""
+        digest = hashlib.sha256(self.canonical.encode()).hexdigest()[:12]
+        return f"{self.dataset}-{self.model.lower()}{self.latent}-seed{self.seed}-{digest}"
+
+    def build(self, shape: tuple[int, ...]) -> Autoencoder:
+        """Make the untrained model for images of this shape; the seed decides its weights."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return MODELS[self.model](
+                shape,
+                self.hidden,
+                self.latent,
+                self.likelihood,
+                self.initialisation,
+                self.decoder_variance,
+            )
+
+    def run(self, *, weights: bool = True) -> Run:
+        """Load the stored run of exactly this experiment, or else train it now and store it.
+
+        Runs are stored in the folder ``VAELIB_RUNS``, by default ``book/runs``. With
+        ``VAELIB_TRAIN=never`` a missing run is an error.
+
+        Parameters
+        ----------
+        weights : bool
+            Whether the run must come with the trained model, or its measurements suffice.
+
+        Raises
+        ------
+        DamagedRunError
+            If the stored file is truncated or altered, or describes another experiment.
+        MissingRunError
+            If nothing is stored and training is forbidden.
+        """
+        path = self._stored(weights)
+        if path is None:
+            path = _train_and_store(self, weights, progress=True)
+        return Run.read(path, self)
+
+    def _stored(self, weights: bool) -> Path | None:
+        """Where the run is kept already, if it is."""
+        kinds = ("run",) if weights else ("sweep", "run")
+        paths = [runs_folder() / f"{self.name}.{kind}.safetensors" for kind in kinds]
+        return next((path for path in paths if path.exists()), None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What training an experiment gave.
+
+    Attributes
+    ----------
+    experiment : Experiment
+    history : dict of Tensor
+        ``step`` (times,) and, at each of these steps, per variable (times, latent):
+        ``mu_variance``, ``mean_variance`` and ``kl`` over the first 1,000 test images, ``gain``
+        (z at the posterior mean) and ``noisy_gain`` (z drawn from the posterior) over the first
+        500. Nats per image.
+    measurements : dict of Tensor
+        After training, in float64: ``mu_variance``, ``mean_variance``, ``kl`` over the whole test
+        set, ``gain`` and ``noisy_gain`` over its first 2,000 images, each (latent,); ``nats`` and
+        ``squared_error`` of the reconstruction from the posterior mean, ``elbo`` (for a VAE).
+    weights : dict of Tensor
+        The trained model's; empty where only measurements were kept.
+    """
+
+    experiment: Experiment
+    history: dict[str, Tensor]
+    measurements: dict[str, Tensor]
+    weights: dict[str, Tensor]
+
+    @property
+    def statistics(self) -> LatentStatistics:
+        """The latent statistics after training, over the whole test set."""
+        said = self.measurements
+        return LatentStatistics(said["mu_variance"], said["mean_variance"], said["kl"])
+
+    def model(self) -> Autoencoder:
+        """The trained model in float64, so that what it computes prints alike on any machine."""
+        if not self.weights:
+            raise ValueError("weights: this run kept its measurements only; use run(weights=True)")
+        shape = tuple(self.measurements["shape"].tolist())
+        model = self.experiment.build(shape)
+        model.load_state_dict(self.weights)
+        return model.double().requires_grad_(False).eval()
+
+    def write(self, path: Path) -> None:
+        """Store the run, whole or not at all."""
+        parts = {"history": self.history, "measured": self.measurements, "weights": self.weights}
+        tensors = {
+            f"{part}/{name}": value
+            for part, group in parts.items()
+            for name, value in group.items()
+        }
+        _store.write(path, tensors, self.experiment.canonical)
+
+    @classmethod
+    def read(cls, path: Path, experiment: Experiment) -> Run:
+        """Read a stored run of this experiment back."""
+        tensors, description = _store.read(path)
+        if description != experiment.canonical:
+            raise _store.DamagedRunError(
+                f"{path}: expected a run of {experiment.canonical}, it is one of {description}"
+            )
+        history, measured, weights = (
+            {
+                name.partition("/")[2]: value
+                for name, value in tensors.items()
+                if name.startswith(part)
+            }
+            for part in ("history/", "measured/", "weights/")
+        )
+        return cls(experiment, history, measured, weights)
+
+
+def runs_folder() -> Path:
+    """The folder where runs are stored: ``VAELIB_RUNS``, or ``book/runs`` of this project."""
+    folder = os.environ.get("VAELIB_RUNS")
+    return Path(folder) if folder else Path(__file__).parent.parent / "book" / "runs"
+
+
+def sweep(experiments: Iterable[Experiment], *, jobs: int | None = None) -> list[Run]:
+    """Run many experiments side by side, one core each, keeping only their measurements.
+
+    Each result is stored as soon as it is there: a sweep that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    experiments : iterable of Experiment
+    jobs : int, optional
+        How many at once; all cores by default.
+
+    Returns
+    -------
+    list of Run
+        In the order of the experiments.
+    """
+    wanted = list(experiments)
+    missing = [e for e in dict.fromkeys(wanted) if e._stored(weights=False) is None]
+    train_all(missing, weights=False, jobs=jobs)
+    return [experiment.run(weights=False) for experiment in wanted]
+
+
+def train_all(missing: list[Experiment], *, weights: bool, jobs: int | None = None) -> None:
+    """Train and store experiments side by side, with a progress bar if there are any."""
+    if not missing:
+        return
+    _check_training_allowed(missing[0])
+    train = joblib.delayed(partial(_train_and_store, weights=weights, progress=False))
+    parallel = joblib.Parallel(n_jobs=jobs or joblib.cpu_count(), return_as="generator_unordered")
+    for _ in tqdm(parallel(map(train, missing)), total=len(missing), unit="run"):
+        pass
+
+
+def _check_training_allowed(experiment: Experiment) -> None:
+    if os.environ.get("VAELIB_TRAIN") == "never":
+        raise MissingRunError(
+            f"{experiment.name}: no stored run in {runs_folder()}, and VAELIB_TRAIN=never forbids "
+            f"training it. The experiment: {experiment.canonical}"
+        )
+
+
+def _train_and_store(experiment: Experiment, weights: bool, progress: bool) -> Path:
+    _check_training_allowed(experiment)
+    data = load(experiment.dataset)
+    if data.name != experiment.dataset:
+        raise ValueError(
+            f"dataset: expected {experiment.dataset}, but {data.name} takes its place on this "
+            "machine; write dataset=load(...).name"
+        )
+    run = train(experiment, data, progress=progress)
+    path = runs_folder() / f"{experiment.name}.{'run' if weights else 'sweep'}.safetensors"
+    (run if weights else dataclasses.replace(run, weights={})).write(path)
+    return path
+
+
+def train(experiment: Experiment, data: ImageData, *, progress: bool = False) -> Run:
+    """Train the model of an experiment on one core, and measure it on the way and at the end.
+
+    One core, whatever the machine has, so that the same seed gives the same weights.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _train(experiment, data, experiment.name if progress else None)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(experiment: Experiment, data: ImageData, progress: str | None) -> Run:
+    images = data.train_images[: experiment.images]
+    shape = tuple(images.shape[1:])
+    model = experiment.build(shape)
+    noise = torch.Generator().manual_seed(experiment.seed)
+    steps = watched_steps(experiment.epochs, -(-len(images) // experiment.batch_size))
+    history: dict[str, list[Tensor]] = {}
+    revived = torch.tensor(-1)
+
+    def kl_weights(epoch: int) -> Tensor:
+        warm = 1.0 if not experiment.beta_warmup else min(1.0, epoch / experiment.beta_warmup)
+        weights = torch.full((experiment.latent,), experiment.beta * warm)
+        if experiment.free_variable is not None:
+            weights[experiment.free_variable] = 0
+        if experiment.revive_epochs and epoch in range(*experiment.revive_epochs):
+            if revived < 0:
+                revived.copy_(_statistics(model, data).mu_variance.argmin())
+            weights[revived] = 0
+        return weights
+
+    def loss(x: Tensor, epoch: int) -> Tensor:
+        if not isinstance(model, VAE):
+            return -reconstruction_log_likelihood(model, x, model.encode(x)[0]).mean()
+        sample = epoch >= experiment.sample_from_epoch
+        return -elbo(model, x, kl_weights(epoch), noise, sample).mean()
+
+    def watch(step: int) -> None:
+        if step in steps:
+            for name, value in _glance(model, data).items():
+                history.setdefault(name, []).append(value.float())
+
+    fit(
+        model,
+        images,
+        loss,
+        epochs=experiment.epochs,
+        batch_size=experiment.batch_size,
+        learning_rate=experiment.learning_rate,
+        seed=experiment.seed,
+        watch=watch,
+        progress=progress,
+    )
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    measurements = measure(model.double(), data)
+    measurements["revived"] = revived
+    seen = {name: torch.stack(values) for name, values in history.items()}
+    return Run(experiment, {"step": torch.tensor(sorted(steps)), **seen}, measurements, weights)
+
+
+def watched_steps(epochs: int, steps_per_epoch: int) -> set[int]:
+    """The steps at which the history looks: dense at first, then twice an epoch."""
+    early = np.unique(np.geomspace(1, steps_per_epoch, 16).astype(int))
+    later = np.arange(2 * epochs + 1) * steps_per_epoch // 2
+    return {0, *early.tolist(), *later.tolist()}
+
+
+def _statistics(model: Autoencoder, data: ImageData) -> LatentStatistics:
+    return latent_statistics(*encode_images(model, data.test_images[:HISTORY_IMAGES]))
+
+
+def _per_variable(
+    model: Autoencoder, statistics: LatentStatistics, gain_images: Tensor
+) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "mu_variance": statistics.mu_variance,
+        "mean_variance": statistics.mean_variance,
+        "kl": statistics.kl,
+        "gain": reconstruction_gain(model, gain_images),
+        "noisy_gain": reconstruction_gain(model, gain_images, generator),
+    }
+
+
+def _glance(model: Autoencoder, data: ImageData) -> dict[str, Tensor]:
+    return _per_variable(model, _statistics(model, data), data.test_images[:GAIN_IMAGES])
+
+
+@torch.no_grad()
+def measure(model: Autoencoder, data: ImageData) -> dict[str, Tensor]:
+    """Measure a model on the test set: the `Run.measurements`."""
+    mu, logvar = encode_images(model, data.test_images)
+    statistics = latent_statistics(mu, logvar)
+    nats, squared_error = reconstruction_error(model, data.test_images)
+    measured = _per_variable(model, statistics, data.test_images[:FINAL_GAIN_IMAGES])
+    measured["shape"] = torch.tensor(data.test_images.shape[1:])
+    measured["nats"] = torch.tensor(nats, dtype=torch.float64)
+    measured["squared_error"] = torch.tensor(squared_error, dtype=torch.float64)
+    if isinstance(model, VAE):
+        generator = torch.Generator().manual_seed(0)
+        value = mean_elbo(model, data.test_images, generator)
+        measured["elbo"] = torch.tensor(value, dtype=torch.float64)
+    return measured

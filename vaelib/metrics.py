@@ -1,0 +1,244 @@
+"""What a trained model does with its latent variables, measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vaelib.data import to_pixels
+from vaelib.models import Autoencoder
+from vaelib.objectives import (
+    elbo,
+    gaussian_kl,
+    reconstruction_log_likelihood,
+    sample_posterior,
+)
+
+BATCH = 500  # images at once: large enough to be fast, small enough for 100 MB in float64
+
+
+@dataclass(frozen=True)
+class LatentStatistics:
+    """How every latent variable is used, over a set of images.
+
+    Attributes
+    ----------
+    mu_variance : Tensor (latent,)
+        Variance over the images of μ_j(X): what the variable says.
+    mean_variance : Tensor (latent,)
+        Mean over the images of σ²_j(X): how noisily it says it.
+    kl : Tensor (latent,)
+        Mean over the images of KL(Q(z_j|X) ‖ N(0, 1)), in nats: what saying it costs.
+    """
+
+    mu_variance: Tensor
+    mean_variance: Tensor
+    kl: Tensor
+
+    def active(self, threshold: float = 0.01) -> Tensor:
+        """Mark the active units, Var μ_j > threshold: bool (latent,).
+
+        The default is that of [Burda et al. 2016]; [Yeung et al. 2017] take 0.02.
+        """
+        return self.mu_variance > threshold
+
+    @property
+    def law(self) -> Tensor:
+        """Var μ_j + mean σ²_j, (latent,): 1 by the law of variances [Asperti 2019]."""
+        return self.mu_variance + self.mean_variance
+
+
+def latent_statistics(mu: Tensor, logvar: Tensor) -> LatentStatistics:
+    """Summarise the posteriors of a set of images, variable by variable.
+
+    Parameters
+    ----------
+    mu, logvar : Tensor (images, latent)
+        Means and log-variances of Q(z|X), one row per image.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, there is no image, or a value is NaN.
+    """
+    _check_posteriors(mu, logvar)
+    return LatentStatistics(
+        mu_variance=mu.var(0, correction=0),
+        mean_variance=logvar.exp().mean(0),
+        kl=gaussian_kl(mu, logvar).mean(0),
+    )
+
+
+@torch.no_grad()
+def encode_images(model: Autoencoder, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Encode a whole set: (n, channels, height, width) uint8 or pixels → mu, logvar (n, latent)."""
+    parts = [model.encode(x) for x in _batches(model, images)]
+    return torch.cat([mu for mu, _ in parts]), torch.cat([logvar for _, logvar in parts])
+
+
+@torch.no_grad()
+def reconstruct(model: Autoencoder, images: Tensor) -> Tensor:
+    """Pixel means (n, channels, height, width) decoded from the posterior means of the images."""
+    return torch.cat([model.decode(model.encode(x)[0]) for x in _batches(model, images)])
+
+
+@torch.no_grad()
+def reconstruction_gain(
+    model: Autoencoder, images: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """Nats of log P(X|z) lost, per image, when one latent variable is set to zero.
+
+    Parameters
+    ----------
+    model : Autoencoder
+        What is measured.
+    images : Tensor (n, channels, height, width), uint8 or pixels
+        Over which the loss is averaged.
+    generator : torch.Generator, optional
+        Without it z is the posterior mean. With it z is drawn from Q(z|X), as in training: then
+        a variable that brings more noise than news has a negative gain.
+
+    Returns
+    -------
+    Tensor (latent,)
+        Nats per image.
+    """
+    gain = torch.zeros(model.latent, dtype=model.mu.weight.dtype)
+    for x in _batches(model, images):
+        mu, logvar = model.encode(x)
+        z = mu if generator is None else sample_posterior(mu, logvar, generator)
+        whole = reconstruction_log_likelihood(model, x, z)
+        for j in range(model.latent):
+            without = z.clone()
+            without[:, j] = 0
+            gain[j] += (whole - reconstruction_log_likelihood(model, x, without)).sum()
+    return gain / len(images)
+
+
+@torch.no_grad()
+def reconstruction_error(model: Autoencoder, images: Tensor) -> tuple[float, float]:
+    """Mean −log P(X|z) at z = μ(X) in nats per image, and mean squared error per pixel."""
+    nats = squared = 0.0
+    for x in _batches(model, images):
+        mu, _ = model.encode(x)
+        nats -= reconstruction_log_likelihood(model, x, mu).sum().item()
+        squared += (model.decode(mu) - x).square().sum().item()
+    return nats / len(images), squared / images.numel()
+
+
+@torch.no_grad()
+def mean_elbo(
+    model: Autoencoder, images: Tensor, generator: torch.Generator | None = None
+) -> float:
+    """ELBO of a set of images, in nats per image, with one draw of z for each."""
+    total = sum(elbo(model, x, generator=generator).sum().item() for x in _batches(model, images))
+    return total / len(images)
+
+
+class MarginalDecomposition(NamedTuple):
+    """E_X KL(Q(z|X) ‖ P) = I(X; z) + KL(Q(z) ‖ P), all in nats."""
+
+    mean_kl: Tensor
+    mutual_information: Tensor
+    marginal_kl: Tensor
+
+
+@torch.no_grad()
+def marginal_decomposition(
+    mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None
+) -> MarginalDecomposition:
+    """Split the mean KL into mutual information and the marginal posterior's own divergence.
+
+    The identity of [Hoffman and Johnson 2016]. Q(z) is the average of the N posteriors given, so
+    the numbers are about this sample of images: the mutual information cannot exceed log N.
+    The mean KL is exact; the two others are Monte Carlo estimates over one draw of z per image,
+    each estimated for itself, so that their sum is a check. Time and memory grow with N².
+
+    Parameters
+    ----------
+    mu, logvar : Tensor (images, latent)
+        The posteriors. float64 is advised.
+    generator : torch.Generator, optional
+        Where the draws come from.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, there is no image, a value is NaN, or a variance is zero.
+    """
+    _check_posteriors(mu, logvar)
+    if torch.isneginf(logvar).any():
+        raise ValueError("logvar: expected finite log-variances, got -inf (no density)")
+    n = len(mu)
+    z = sample_posterior(mu, logvar, generator)
+    log_posterior = _log_normal(z, mu, logvar).sum(1)
+    log_prior = _log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(1)
+    log_marginal = torch.cat(
+        [_log_density_of_all(rows, mu, logvar).logsumexp(1) for rows in z.split(BATCH)]
+    ) - math.log(n)
+    return MarginalDecomposition(
+        mean_kl=gaussian_kl(mu, logvar).sum(1).mean(),
+        mutual_information=(log_posterior - log_marginal).mean(),
+        marginal_kl=(log_marginal - log_prior).mean(),
+    )
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """Squared Fréchet distance between two clouds of points, each taken as a Gaussian.
+
+    |m_a − m_b|² + tr(S_a + S_b − 2 (S_a S_b)^½), the measure of [Heusel et al. 2017] for any
+    features. Its floor is not 0 but the distance between two samples of the real data.
+
+    Parameters
+    ----------
+    a, b : Tensor (points, features)
+        At least two points each.
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(
+            f"a and b: expected (points, features), got {tuple(a.shape)} and {tuple(b.shape)}"
+        )
+    a, b = a.double(), b.double()
+    cov_a, cov_b = torch.atleast_2d(a.T.cov()), torch.atleast_2d(b.T.cov())
+    # (S_a S_b)^½ has the trace of (R S_b R)^½ with R = S_a^½, which is symmetric.
+    values, vectors = torch.linalg.eigh(cov_a)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
+    distance = (a.mean(0) - b.mean(0)).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross
+    return max(float(distance), 0.0)
+
+
+def _log_normal(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    return -0.5 * ((z - mu).square() * (-logvar).exp() + logvar + math.log(2 * math.pi))
+
+
+def _log_density_of_all(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    """log Q(z_a | X_b) for all pairs (a, b), one latent variable at a time to bound the memory."""
+    total = torch.zeros(len(z), len(mu), dtype=z.dtype)
+    for j in range(z.shape[1]):
+        total += _log_normal(z[:, j, None], mu[None, :, j], logvar[None, :, j])
+    return total
+
+
+def _batches(model: Autoencoder, images: Tensor) -> Iterator[Tensor]:
+    """The images in pieces, in the precision of the model."""
+    if len(images) == 0:
+        raise ValueError("images: expected at least one image, got none")
+    dtype = model.mu.weight.dtype
+    for part in images.split(BATCH):
+        yield to_pixels(part, dtype) if part.dtype == torch.uint8 else part.to(dtype)
+
+
+def _check_posteriors(mu: Tensor, logvar: Tensor) -> None:
+    if mu.shape != logvar.shape or mu.ndim != 2 or len(mu) == 0:
+        raise ValueError(
+            "mu and logvar: expected one shape (images, latent) with at least one image, "
+            f"got {tuple(mu.shape)} and {tuple(logvar.shape)}"
+        )
+    if mu.isnan().any() or logvar.isnan().any():
+        raise ValueError("mu and logvar: expected numbers, got NaN")

@@ -1,0 +1,147 @@
+"""How the book draws: one palette, one style, images, tables and the package's own source."""
+
+from __future__ import annotations
+
+import ast
+import html
+import inspect
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import Markdown
+from matplotlib.axes import Axes
+from torch import Tensor
+
+# The same colour means the same thing in every figure; the set is safe for colour-blind readers
+# [Okabe and Ito 2008].
+COLOURS = {
+    "active": "#0072B2",
+    "inactive": "#E69F00",
+    "kl": "#D55E00",
+    "reconstruction": "#009E73",
+    "prior": "#6B7280",
+}
+
+
+def use_style() -> None:
+    """Set matplotlib to the style of the book."""
+    plt.rcParams.update(
+        {
+            "figure.dpi": 110,
+            "savefig.dpi": 110,
+            "figure.figsize": (7.0, 3.6),
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#E5E7EB",
+            "grid.linewidth": 0.7,
+            "axes.axisbelow": True,
+            "axes.titlesize": 10.5,
+            "axes.titlelocation": "left",
+            "legend.frameon": False,
+            "lines.linewidth": 1.6,
+            "image.cmap": "gray",
+        }
+    )
+
+
+def show_images(
+    images: Tensor, *, columns: int = 10, title: str = "", ax: Axes | None = None
+) -> Axes:
+    """Draw images (n, channels, height, width), row by row, as one picture.
+
+    Parameters
+    ----------
+    images : Tensor
+        uint8, or pixels in [0, 1].
+    columns : int
+        Images in a row.
+    title : str
+        Above the picture.
+    ax : Axes, optional
+        Where to draw; a new figure of fitting height by default.
+    """
+    pixels = images.detach().cpu().numpy()
+    n, channels, height, width = pixels.shape
+    rows = -(-n // columns)
+    if ax is None:
+        _, ax = plt.subplots(figsize=(7.0, 7.0 * rows / columns + (0.3 if title else 0)))
+    scale = 255.0 if pixels.dtype == np.uint8 else 1.0
+    sheet = np.ones((rows * columns, channels, height + 1, width + 1))
+    sheet[:n, :, :height, :width] = pixels / scale
+    sheet = sheet.reshape(rows, columns, channels, height + 1, width + 1)
+    picture = sheet.transpose(0, 3, 1, 4, 2).reshape(rows * (height + 1), -1, channels)
+    ax.imshow(picture.squeeze(-1) if channels == 1 else picture, vmin=0, vmax=1)
+    ax.set_title(title)
+    ax.axis("off")
+    return ax
+
+
+def three_digits(value: Any) -> str:
+    """Write a number to 3 significant digits; what is below 1e-9 is rounding noise, and is 0.
+
+    Integers and words stay as they are.
+    """
+    if isinstance(value, Tensor | np.generic):
+        value = value.item()
+    if not isinstance(value, float):
+        return str(value)
+    if not math.isfinite(value):
+        return str(value)
+    if abs(value) < 1e-9:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(float(f"{value:.2e}")))))
+    return f"{value:.{digits}f}" if 1e-4 <= abs(value) < 1e6 else f"{value:.2e}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns side by side, shown as a table in a notebook and as text elsewhere."""
+
+    columns: dict[str, list[str]]
+
+    def __repr__(self) -> str:
+        widths = [max(map(len, (name, *cells))) for name, cells in self.columns.items()]
+        lines = [self.columns.keys(), *zip(*self.columns.values(), strict=True)]
+        return "\n".join(
+            "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+            for line in lines
+        )
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.columns)
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in zip(*self.columns.values(), strict=True)
+        )
+        return f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def table(columns: dict[str, Sequence[Any] | Tensor]) -> Table:
+    """Show columns of numbers and words, numbers to 3 significant digits."""
+    return Table({name: [three_digits(cell) for cell in cells] for name, cells in columns.items()})
+
+
+def show_source(thing: Callable[..., Any]) -> Markdown:
+    """Show the source of a function or class of the package, without its docstrings."""
+    source = textwrap.dedent(inspect.getsource(thing))
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+            docstring = node.body[0]
+            assert docstring.end_lineno is not None
+            for number in range(docstring.lineno - 1, docstring.end_lineno):
+                lines[number] = ""
+    blank_once = [
+        line
+        for line, before in zip(lines, ["", *lines[:-1]], strict=True)
+        if line.strip() or before.strip()
+    ]
+    return Markdown("```python\n" + "\n".join(blank_once) + "\n```")
