@@ -1,0 +1,110 @@
+# Two commands matter: `make book` and `make test`. Each works as the first one on a fresh machine.
+# Needed: Python 3.11 or newer with venv, make, and a package registry for the first run.
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+PIP    := $(PYTHON) -m pip --disable-pip-version-check --quiet
+LOCKED := -c requirements.lock
+
+# Only used to create $(VENV). The lock was made with 3.11, so that one is tried first.
+BOOTSTRAP ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+  "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  && { echo "$$p"; break; }; done)
+
+# A machine without a GPU needs no CUDA libraries (about 4 GB); they are left out where PyTorch's own index answers.
+CPU_WHEELS := https://download.pytorch.org/whl/cpu
+
+# One thread each: two processes of many threads on few cores get in each other's way.
+export OMP_NUM_THREADS ?= 1
+WORKERS ?= 2
+
+# Directories are listed too: their time changes when a file in them goes.
+BOOK_SOURCES := _config.yml _toc.yml book vaelib \
+  $(shell find book vaelib tools -type f -not -path '*/.*' -not -path '*/__pycache__/*' -not -path 'book/runs/*' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help book serve test unit pages validate check format notebooks reproduce lock clean distclean
+
+help:  ## list the targets
+	@echo 'usage: make TARGET'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# --- set-up: done once, and again only when the pins change ---------------------------------------------------
+
+$(VENV)/.created:
+	@test -n '$(BOOTSTRAP)' || { echo 'Python 3.11 or newer with its venv module was not found.' \
+	  'Install it, or name it: make BOOTSTRAP=/path/to/python3'; exit 1; }
+	$(BOOTSTRAP) -m venv $(VENV)
+	$(PIP) install $(LOCKED) --upgrade pip
+	@touch $@
+
+$(VENV)/.book: $(VENV)/.created pyproject.toml requirements.lock
+	$(PIP) install $(LOCKED) --group book
+	@touch $@
+
+$(VENV)/.full: $(VENV)/.book
+	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1 \
+	  && $(PYTHON) -c 'from urllib.request import urlopen; urlopen("$(CPU_WHEELS)/torch/", timeout=5)' 2>/dev/null; then \
+	  echo 'installing the CPU builds of torch and torchvision'; \
+	  $(PIP) install $(LOCKED) --no-deps --index-url $(CPU_WHEELS) torch torchvision \
+	  || echo 'that failed: taking the ordinary builds'; fi
+	$(PIP) install $(LOCKED) --group test --editable .
+	@touch $@
+
+# --- reading ---------------------------------------------------------------------------------------------------
+
+book: _build/.book  ## build the HTML from the stored outputs (no torch, no data)
+	@echo 'The book: open file://$(CURDIR)/_build/html/index.html'
+
+# A build that warned is not kept as built: Sphinx would not repeat the warnings of pages it has already read.
+_build/.book: $(VENV)/.book $(BOOK_SOURCES)
+	@$(VENV)/bin/jupyter-book build . --warningiserror --nitpick --keep-going --quiet \
+	  || { rm -rf _build/.doctrees; exit 1; }
+	@touch $@
+
+serve: book  ## serve the built book at http://127.0.0.1:8000
+	$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+# --- testing ---------------------------------------------------------------------------------------------------
+
+test: $(VENV)/.full book  ## everything: format, lint, types, unit tests, pages, every chapter run and compared
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory validate
+
+unit: $(VENV)/.full book  ## the unit tests, with the gates on the stored chapters and the built pages
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+
+pages: $(VENV)/.full book  ## only the tests of the built pages, in a browser without network
+	$(PYTHON) -m pytest tests/test_pages.py
+
+validate: $(VENV)/.full  ## run every chapter and compare with its stored outputs (CHAPTER=05 for one)
+	$(PYTHON) tools/validate_book.py $(CHAPTER)
+
+check: $(VENV)/.full  ## format, lint and types
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy --strict vaelib
+
+# --- working on it ----------------------------------------------------------------------------------------------
+
+format: $(VENV)/.full  ## format code and notebooks, mend what the linter can mend
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+notebooks: $(VENV)/.full  ## run every chapter and store its outputs (CHAPTER=05 for one)
+	$(PYTHON) tools/run_notebooks.py $(CHAPTER)
+
+reproduce: $(VENV)/.full  ## train everything again and check every claim; can be stopped and goes on
+	$(PYTHON) -m vaelib.reproduce
+
+lock: $(VENV)/.full  ## resolve pyproject.toml anew into requirements.lock and environment.yml
+	$(PYTHON) tools/lock.py
+
+clean:  ## remove what was built
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## remove the virtual environment as well
+	rm -rf $(VENV)

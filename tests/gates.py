@@ -1,0 +1,263 @@
+"""What must be true of a stored chapter. A gate takes a notebook and returns its complaints."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Notebook = dict[str, Any]
+Cell = dict[str, Any]
+Gate = Callable[[Notebook], list[str]]
+
+MAX_LINES = 25
+MIN_CODE_CELLS = 10
+MIN_WORDS = 1000
+CLAIM_CELL = "nbval-check-output"
+# Tags with which a cell would escape being compared.
+FORBIDDEN_TAGS = {"nbval-skip", "nbval-ignore-output", "raises-exception", "skip-execution"}
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
+CELL_METADATA = {"mystnb", "tags"}
+LOCAL_PATH = re.compile(r"(?<![\w.])(/home/|/root/|/work/|/tmp/|/Users/|/var/folders/|[A-Z]:\\\\)")
+CLAIM_CALL = re.compile(r"\bclaim\(\s*[\"']([^\"']+)[\"']")
+CLAIM_LINE = re.compile(r"^[✓✗] (?:holds|FAILS)\b.* · (?P<id>[\w.-]+) · ")
+PRIVATE_IMPORT = re.compile(
+    r"^\s*(?:from\s+vaelib\.\S*\s+import|import\s+vaelib\.|from\s+vaelib\s+import\s+.*\b_\w+)|\bvaelib\._",
+    re.M,
+)
+CITATION = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
+
+
+def source(cell: Cell) -> str:
+    """Text of a cell."""
+    return text_of(cell["source"])
+
+
+def text_of(value: str | list[str]) -> str:
+    """Join what a notebook may store as a list of lines."""
+    return value if isinstance(value, str) else "".join(value)
+
+
+def code_cells(notebook: Notebook) -> list[Cell]:
+    """The cells that run."""
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def prose(notebook: Notebook) -> str:
+    """All the text of a chapter."""
+    return "\n\n".join(
+        source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown"
+    )
+
+
+def tags(cell: Cell) -> set[str]:
+    """Tags of a cell."""
+    return set(cell["metadata"].get("tags", []))
+
+
+def has_image(cell: Cell) -> bool:
+    """Whether a cell's output shows a picture."""
+    return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+
+
+def printed(cell: Cell) -> str:
+    """What a cell wrote to standard output."""
+    return "".join(
+        text_of(output["text"])
+        for output in cell.get("outputs", [])
+        if output["output_type"] == "stream" and output["name"] == "stdout"
+    )
+
+
+def texts(cell: Cell) -> Iterator[str]:
+    """Every textual output of a cell."""
+    for output in cell.get("outputs", []):
+        if "text" in output:
+            yield text_of(output["text"])
+        for kind, value in output.get("data", {}).items():
+            if kind.startswith("text/") and isinstance(value, str | list):
+                yield text_of(value)
+
+
+def expects_output(cell: Cell) -> bool:
+    """Whether a cell plainly shows something: by a print, a claim, a value on its last line."""
+    code = source(cell)
+    if re.search(r"^\s*(print|claim|show_\w+|display|table)\(", code, re.M):
+        return True
+    if code.rstrip().endswith(";"):
+        return False
+    last = code.rstrip().splitlines()[-1] if code.strip() else ""
+    return bool(re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", last)) and last not in {
+        "pass",
+        "break",
+        "continue",
+    }
+
+
+def executed_in_order(notebook: Notebook) -> list[str]:
+    """Execution counts are 1, 2, 3, …: run from top to bottom in a fresh kernel, and stored so."""
+    counts = [cell["execution_count"] for cell in code_cells(notebook)]
+    expected = list(range(1, len(counts) + 1))
+    return [] if counts == expected else [f"execution counts are {counts}: run `make notebooks`"]
+
+
+def outputs_present(notebook: Notebook) -> list[str]:
+    """What shows something has its output stored."""
+    return [
+        f"cell {number} shows something but has no output: {source(cell)[:60]!r}"
+        for number, cell in enumerate(code_cells(notebook), 1)
+        if expects_output(cell) and not cell["outputs"]
+    ]
+
+
+def no_errors(notebook: Notebook) -> list[str]:
+    """No stored output is an exception or standard error."""
+    return [
+        f"cell {number} has an output of kind {output.get('name', output['output_type'])}"
+        for number, cell in enumerate(code_cells(notebook), 1)
+        for output in cell["outputs"]
+        if output["output_type"] == "error" or output.get("name") == "stderr"
+    ]
+
+
+def no_local_paths(notebook: Notebook) -> list[str]:
+    """Neither text nor outputs name a folder of somebody's machine."""
+    complaints = []
+    for number, cell in enumerate(notebook["cells"], 1):
+        for text in (source(cell), *texts(cell)):
+            if found := LOCAL_PATH.search(text):
+                complaints.append(f"cell {number} names a local path: {found.group()}")
+    return complaints
+
+
+def figures_described(notebook: Notebook) -> list[str]:
+    """Each figure has alt text, a caption and a name, and the text refers to it by that name."""
+    complaints = []
+    words = prose(notebook)
+    names = []
+    for number, cell in enumerate(code_cells(notebook), 1):
+        settings = cell["metadata"].get("mystnb", {})
+        figure, image = settings.get("figure", {}), settings.get("image", {})
+        if not has_image(cell):
+            if figure or image:
+                complaints.append(f"cell {number} is described as a figure but has none")
+            continue
+        for what, value in (
+            ("mystnb.image.alt", image.get("alt")),
+            ("mystnb.figure.caption", figure.get("caption")),
+            ("mystnb.figure.name", figure.get("name")),
+        ):
+            if not str(value or "").strip():
+                complaints.append(f"cell {number}: the figure lacks {what}")
+        pictures = sum("image/png" in output.get("data", {}) for output in cell["outputs"])
+        if pictures > 1:
+            complaints.append(f"cell {number} has {pictures} figures: one caption fits one")
+        if name := figure.get("name"):
+            names.append(name)
+            if not re.search(rf"\{{numref\}}`(?:[^`<]*<)?{re.escape(name)}>?`", words):
+                complaints.append(f"figure {name} is not referred to by {{numref}}")
+    complaints += [
+        f"figure name {name} is used twice" for name in set(names) if names.count(name) > 1
+    ]
+    return complaints
+
+
+def cells_short(notebook: Notebook) -> list[str]:
+    """A cell fits on the screen beside its explanation."""
+    return [
+        f"cell {number} has {lines} lines, more than {MAX_LINES}"
+        for number, cell in enumerate(code_cells(notebook), 1)
+        if (lines := len(source(cell).splitlines())) > MAX_LINES
+    ]
+
+
+def substantial(notebook: Notebook) -> list[str]:
+    """A chapter has something to run and something to read."""
+    cells, words = len(code_cells(notebook)), len(prose(notebook).split())
+    complaints = []
+    if cells < MIN_CODE_CELLS:
+        complaints.append(f"{cells} code cells, fewer than {MIN_CODE_CELLS}")
+    if words < MIN_WORDS:
+        complaints.append(f"{words} words, fewer than {MIN_WORDS}")
+    return complaints
+
+
+def public_names_only(notebook: Notebook) -> list[str]:
+    """Chapters use what the package exports and nothing behind it."""
+    return [
+        f"cell {number} reaches into the package: {found.group().strip()!r}"
+        for number, cell in enumerate(code_cells(notebook), 1)
+        if (found := PRIVATE_IMPORT.search(source(cell)))
+    ]
+
+
+def claims_compared(notebook: Notebook) -> list[str]:
+    """Claims are made in cells that are compared on every machine, and these print nothing else."""
+    complaints = []
+    for number, cell in enumerate(code_cells(notebook), 1):
+        ids = CLAIM_CALL.findall(source(cell))
+        tagged = CLAIM_CELL in tags(cell)
+        if bool(ids) != tagged or ("claim(" in source(cell) and not ids):
+            complaints.append(
+                f'cell {number}: the tag {CLAIM_CELL} and a call claim("…") go together'
+            )
+            continue
+        if not tagged:
+            continue
+        lines = printed(cell).splitlines()
+        found = [CLAIM_LINE.match(line) for line in lines]
+        if not all(found) or [match["id"] for match in found if match] != ids:
+            complaints.append(f"cell {number}: expected one line for each of {ids}, got {lines}")
+        if any(output["output_type"] != "stream" for output in cell["outputs"]):
+            complaints.append(f"cell {number}: a claim cell shows only claim lines")
+        complaints += [
+            f"cell {number}: {line}"
+            for line in lines
+            if "FAILS" in line and "as recorded" not in line
+        ]
+    return complaints
+
+
+def nothing_escapes(notebook: Notebook) -> list[str]:
+    """No cell is exempt from validation."""
+    return [
+        f"cell {number} carries the tag {tag}"
+        for number, cell in enumerate(code_cells(notebook), 1)
+        for tag in tags(cell) & FORBIDDEN_TAGS
+    ] + [
+        f"cell {number} carries an nbval comment"
+        for number, cell in enumerate(code_cells(notebook), 1)
+        if re.search(r"^\s*#\s*(NBVAL_|PYTEST_VALIDATE)", source(cell), re.M)
+    ]
+
+
+def normal_form(notebook: Notebook) -> list[str]:
+    """Stored as `make notebooks` stores it: nothing that differs between machines or editors."""
+    complaints = []
+    if notebook["metadata"] != METADATA:
+        complaints.append(f"notebook metadata is {notebook['metadata']}: run `make notebooks`")
+    ids = [cell.get("id") for cell in notebook["cells"]]
+    if None in ids or len(set(ids)) != len(ids):
+        complaints.append("cells without an id, or two with the same")
+    complaints += [
+        f"cell {number} has metadata {sorted(extra)}"
+        for number, cell in enumerate(notebook["cells"], 1)
+        if (extra := set(cell["metadata"]) - CELL_METADATA)
+    ]
+    return complaints
+
+
+EVERY_NOTEBOOK: tuple[Gate, ...] = (
+    executed_in_order,
+    outputs_present,
+    no_errors,
+    no_local_paths,
+    figures_described,
+    cells_short,
+    public_names_only,
+    claims_compared,
+    nothing_escapes,
+    normal_form,
+)
+EVERY_CHAPTER: tuple[Gate, ...] = (substantial,)

@@ -1,0 +1,254 @@
+"""The training loop: what it sees, in which order, what it refuses, and that the loss falls."""
+
+import math
+from itertools import chain, pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vaelib import VAE, Autoencoder, elbo, fit
+from vaelib.training import minibatches
+
+few = settings(deadline=None, max_examples=15, database=None)
+
+
+def numbered_images(n):
+    """Images that can be told apart: image i has the grey value i."""
+    return torch.arange(n, dtype=torch.uint8).reshape(n, 1, 1, 1).expand(n, 1, 2, 3)
+
+
+def numbers(x):
+    return x[:, 0, 0, 0].mul(255).round().int().tolist()
+
+
+def small_model():
+    torch.manual_seed(0)
+    return VAE((1, 2, 3), (4,), 2)
+
+
+class Recorder:
+    """A loss that writes down what it is given."""
+
+    def __init__(self, model):
+        self.model, self.batches, self.epochs = model, [], []
+
+    def __call__(self, x, epoch):
+        self.batches.append(numbers(x))
+        self.epochs.append(epoch)
+        return self.model.mu.weight.square().sum()
+
+
+@few
+@given(n=st.integers(1, 200), batch_size=st.integers(1, 80), seed=st.integers(0, 2**40))
+def test_every_image_is_seen_once_and_the_last_batch_may_be_smaller(n, batch_size, seed):
+    generator = torch.Generator().manual_seed(seed)
+    batches = [numbers(x) for x in minibatches(numbered_images(n), batch_size, generator)]
+    assert sorted(chain.from_iterable(batches)) == list(range(n))
+    assert [len(b) for b in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    assert len(batches[-1]) == (n - 1) % batch_size + 1
+
+
+def test_batches_are_pixels_of_the_training_images():
+    images = torch.randint(0, 256, (20, 3, 4, 5), dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.cat(list(minibatches(images, 7, generator)))
+    assert x.dtype == torch.float32
+    assert x.shape == images.shape
+    assert x.max() <= 1
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(x, images[order].float() / 255)
+
+
+def test_the_order_depends_on_the_seed_alone_and_changes_every_epoch():
+    seen = []
+    for global_seed, seed in [(1, 0), (2, 0), (1, 5)]:
+        torch.manual_seed(global_seed)
+        model = small_model()
+        record = Recorder(model)
+        torch.manual_seed(global_seed)
+        fit(model, numbered_images(50), record, epochs=2, batch_size=20, seed=seed)
+        seen.append(record.batches)
+    assert seen[0] == seen[1]
+    assert seen[0] != seen[2]
+    first, second = list(chain(*seen[0][:3])), list(chain(*seen[0][3:]))
+    assert first != second
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert first != sorted(first)
+
+
+def test_the_seed_is_zero_unless_said():
+    seen = []
+    for arguments in ({}, {"seed": 0}):
+        record = Recorder(small_model())
+        fit(record.model, numbered_images(30), record, epochs=1, **arguments)
+        seen.append(record.batches)
+    assert seen[0] == seen[1]
+
+
+def test_training_leaves_the_global_generator_alone():
+    model = small_model()
+    state = torch.get_rng_state()
+    fit(model, numbered_images(10), Recorder(model), epochs=1)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_the_loss_is_told_the_epoch_and_the_defaults_are_those_of_the_talk():
+    record = Recorder(small_model())
+    fit(record.model, numbered_images(200), record, epochs=3)
+    assert record.epochs == [0, 0, 1, 1, 2, 2]
+    assert [len(b) for b in record.batches] == [128, 72] * 3
+
+
+@few
+@given(n=st.integers(1, 30), batch_size=st.integers(1, 40), epochs=st.integers(1, 3))
+def test_the_watcher_is_called_with_0_to_n(n, batch_size, epochs):
+    model, steps = small_model(), []
+    fit(
+        model,
+        numbered_images(n),
+        Recorder(model),
+        epochs=epochs,
+        batch_size=batch_size,
+        watch=steps.append,
+    )
+    assert steps == list(range(epochs * math.ceil(n / batch_size) + 1))
+
+
+def test_the_watcher_sees_the_model_before_the_first_step_and_after_each():
+    model, seen = small_model(), []
+    start = model.mu.weight.detach().clone()
+    fit(
+        model,
+        numbered_images(10),
+        Recorder(model),
+        epochs=2,
+        batch_size=5,
+        watch=lambda step: seen.append(model.mu.weight.detach().clone()),
+    )
+    assert torch.equal(seen[0], start)
+    assert len(seen) == 5
+    assert all(not torch.equal(a, b) for a, b in pairwise(seen))
+    assert torch.equal(seen[-1], model.mu.weight)
+
+
+def test_the_steps_are_those_of_adam():
+    model = small_model()
+    weight = model.mu.weight.detach().double().clone()
+    first = second = torch.zeros_like(weight)
+    fit(model, numbered_images(30), Recorder(model), epochs=3, batch_size=10, learning_rate=0.02)
+    for t in range(1, 10):
+        gradient = 2 * weight
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        weight = weight - 0.02 * (first / (1 - 0.9**t)) / ((second / (1 - 0.999**t)).sqrt() + 1e-8)
+    torch.testing.assert_close(model.mu.weight.double(), weight, rtol=1e-4, atol=1e-5)
+
+
+def test_the_default_learning_rate_is_a_thousandth():
+    model = small_model()
+    start = model.mu.weight.detach().clone()
+    fit(model, numbered_images(10), Recorder(model), epochs=1)
+    # Adam's first step has the length of the learning rate, whatever the gradient.
+    torch.testing.assert_close((model.mu.weight - start).abs(), torch.full_like(start, 1e-3))
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_training_lowers_the_loss(likelihood):
+    torch.manual_seed(0)
+    images = torch.zeros(64, 1, 4, 4, dtype=torch.uint8)
+    images[:32, :, :2] = 255
+    images[32:, :, 2:] = 255
+    model = VAE((1, 4, 4), (8,), 2, likelihood, decoder_variance=0.1)
+    losses, noise = [], torch.Generator().manual_seed(0)
+
+    def loss(x, epoch):
+        value = -elbo(model, x, generator=noise).mean()
+        losses.append(value.item())
+        return value
+
+    fit(model, images, loss, epochs=80, batch_size=32, learning_rate=1e-2)
+    assert sum(losses[-10:]) / 10 < sum(losses[:10]) / 10 - 3
+    mu, _ = model.encode(torch.stack([images[0], images[-1]]).float() / 255)
+    decoded = model.decode(mu)
+    assert (decoded[0, 0, :2] > 0.7).all()
+    assert (decoded[1, 0, :2] < 0.3).all()
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", -1),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", -1e-3),
+        ("learning_rate", math.nan),
+    ],
+)
+def test_a_schedule_that_is_not_positive_is_an_error(argument, value):
+    model = small_model()
+    arguments = {"epochs": 1, argument: value}
+    with pytest.raises(
+        ValueError, match=rf"{argument}.*: expected positive numbers, got .*{value}"
+    ):
+        fit(model, numbered_images(4), Recorder(model), **arguments)
+
+
+def test_no_images_are_an_error():
+    model = small_model()
+    with pytest.raises(ValueError, match=r"^images: expected at least one image"):
+        fit(model, numbered_images(0), Recorder(model), epochs=1)
+
+
+def test_images_that_are_not_bytes_are_an_error():
+    model = small_model()
+    with pytest.raises(TypeError, match=r"^images: "):
+        fit(model, torch.rand(4, 1, 2, 3), Recorder(model), epochs=1)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_stops_being_finite_is_an_error(value):
+    model = small_model()
+
+    def loss(x, epoch):
+        return model.mu.weight.sum() * (value if epoch == 1 else 1.0)
+
+    with pytest.raises(ValueError, match=r"^loss: expected a finite number, got .* in epoch 1$"):
+        fit(model, numbered_images(10), loss, epochs=3, batch_size=4)
+
+
+def test_a_loss_that_is_not_finite_early_in_an_epoch_is_an_error_too():
+    model, calls = small_model(), []
+
+    def loss(x, epoch):
+        calls.append(epoch)
+        return model.mu.weight.sum() * (math.nan if len(calls) == 1 else 1.0)
+
+    with pytest.raises(ValueError, match=r"^loss: "):
+        fit(model, numbered_images(12), loss, epochs=1, batch_size=4)
+
+
+def test_the_progress_bar_is_shown_only_on_request(capfd):
+    for progress in (None, "a label"):
+        model = small_model()
+        fit(model, numbered_images(4), Recorder(model), epochs=1, progress=progress)
+        error = capfd.readouterr().err
+        assert ("a label" in error) == (progress is not None)
+        assert (error == "") == (progress is None)
+
+
+def test_a_deterministic_autoencoder_and_float64_train_too():
+    torch.manual_seed(0)
+    model = Autoencoder((1, 2, 3), (), 1, "gaussian").double()
+    losses = []
+
+    def loss(x, epoch):
+        mu, _ = model.encode(x.double())
+        value = (model.decode(mu) - x).square().mean()
+        losses.append(value.item())
+        return value
+
+    fit(model, numbered_images(100), loss, epochs=50, learning_rate=1e-2)
+    assert losses[-1] < losses[0] / 5

@@ -1,0 +1,90 @@
+"""Run chapters in place and store them in a normal form, so that a diff shows only what changed.
+
+usage: run_notebooks.py [PART_OF_A_NAME ...]      no argument: every chapter
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = ROOT / "book"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
+# What a cell may carry: what the build and the validation read, nothing an editor leaves behind.
+CELL_METADATA = {"mystnb", "tags"}
+
+
+def chapters(parts: list[str]) -> list[Path]:
+    """Return the notebooks whose name contains one of the parts, or all of them."""
+    found = sorted(BOOK.glob("*.ipynb"))
+    if parts:
+        found = [path for path in found if any(part in path.stem for part in parts)]
+    if not found:
+        raise SystemExit(
+            f"no chapter in {BOOK.name}/ has a name with: {' '.join(parts) or '.ipynb'}"
+        )
+    return found
+
+
+def normalise(notebook: nbformat.NotebookNode) -> None:
+    """Drop what differs from one run or editor to the next; join streams that came in pieces."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict(
+            {key: value for key, value in sorted(cell.metadata.items()) if key in CELL_METADATA}
+        )
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
+
+
+def joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Merge neighbouring pieces of the same stream."""
+    merged: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        last = merged[-1] if merged else None
+        if output.output_type == "stream" and last and last.get("name") == output.name:
+            last.text += output.text
+        else:
+            merged.append(output)
+    return merged
+
+
+def run(path: Path) -> float:
+    """Run one chapter in the folder it lies in and rewrite it; return the seconds it took."""
+    notebook = nbformat.read(path, as_version=4)
+    start = time.monotonic()
+    NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
+    normalise(notebook)
+    nbformat.validate(notebook)
+    text = nbformat.writes(notebook)
+    # Written beside it and moved, so that stopping leaves either the old chapter or the new one.
+    partial = path.with_suffix(".partial")
+    partial.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    partial.replace(path)
+    return time.monotonic() - start
+
+
+def main() -> None:
+    """Run the chapters named on the command line."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for path in chapters(sys.argv[1:]):
+        print(f"{path.relative_to(ROOT)} ... ", end="", flush=True)
+        print(f"{run(path):.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
