@@ -1,5 +1,6 @@
 """The stored chapters keep what the book promises, and the checks that say so can fail."""
 
+import base64
 import copy
 import json
 import re
@@ -315,3 +316,15 @@ def test_storing_a_chapter_twice_changes_nothing(tiny: Path) -> None:
 
 def test_validation_forbids_training() -> None:
     assert validate_book.settings()["VAELIB_TRAIN"] == "never"
+
+
+def test_the_picture_of_the_readme_is_the_one_the_intro_computed() -> None:
+    stored = (BOOK / "_static" / "overview.png").read_bytes()
+    intro = json.loads((BOOK / "intro.ipynb").read_text(encoding="utf-8"))
+    pictures = [
+        base64.b64decode(gates.text_of(output["data"]["image/png"]))
+        for cell in gates.code_cells(intro)
+        for output in cell["outputs"]
+        if "image/png" in output.get("data", {})
+    ]
+    assert stored in pictures, "run `make notebooks`, which copies it"

@@ -420,11 +420,10 @@ def test_posteriors_at_the_prior_cost_nothing():
 
 
 def test_a_deterministic_posterior_has_no_decomposition():
-    with pytest.raises(ValueError, match=r"^logvar: expected finite log-variances"):
+    with pytest.raises(ValueError, match=r"^logvar: expected values from -700 to 700"):
         marginal_decomposition(torch.zeros(3, 1), torch.tensor([[0.0], [-math.inf], [0.0]]))
 
 
-@pytest.mark.xfail(strict=True, reason="(z − μ)² is rounded to 0, 1/σ² to ∞, and 0 · ∞ is NaN")
 def test_decomposition_of_tiny_variances_is_no_nan_in_float32():
     parts = marginal_decomposition(torch.zeros(3, 1), torch.full((3, 1), -100.0), generator())
     assert not any(part.isnan() for part in parts)
@@ -493,7 +492,6 @@ def test_frechet_distance_of_bad_clouds_is_an_error(a, b):
         frechet_distance(torch.zeros(a), torch.zeros(b))
 
 
-@pytest.mark.xfail(strict=True, reason="NaN goes through silently")
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_frechet_distance_of_points_that_are_no_numbers_is_an_error(value):
     a = torch.zeros(3, 2)

@@ -219,7 +219,6 @@ def test_pruning_to_what_is_not_there_is_an_error(keep):
         VAE((1, 2, 2), (3,), 4).prune(keep)
 
 
-@pytest.mark.xfail(strict=True, reason="a variable named twice is counted twice by the decoder")
 def test_pruning_to_a_variable_twice_is_an_error():
     with pytest.raises(ValueError, match=r"^keep: "):
         VAE((1, 2, 2), (3,), 4).prune([1, 1])

@@ -216,7 +216,7 @@ def test_a_loss_that_stops_being_finite_is_an_error(value):
         return model.mu.weight.sum() * (value if epoch == 1 else 1.0)
 
     with pytest.raises(ValueError, match=r"^loss: expected a finite number, got .* in epoch 1$"):
-        fit(model, numbered_images(10), loss, epochs=3, batch_size=4)
+        fit(model, numbered_images(10), loss, epochs=3, batch_size=10)
 
 
 def test_a_loss_that_is_not_finite_early_in_an_epoch_is_an_error_too():

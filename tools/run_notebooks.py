@@ -3,6 +3,7 @@
 usage: run_notebooks.py [PART_OF_A_NAME ...]      no argument: every chapter
 """
 
+import base64
 import os
 import sys
 import time
@@ -75,7 +76,16 @@ def run(path: Path) -> float:
     partial = path.with_suffix(".partial")
     partial.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
     partial.replace(path)
+    if path.stem == "intro":
+        keep_overview(notebook)
     return time.monotonic() - start
+
+
+def keep_overview(intro: nbformat.NotebookNode) -> None:
+    """The picture of the README is the first one of the intro, so that it cannot drift."""
+    outputs = (output for cell in intro.cells for output in cell.get("outputs", []))
+    picture = next(o.data["image/png"] for o in outputs if "image/png" in o.get("data", {}))
+    (BOOK / "_static" / "overview.png").write_bytes(base64.b64decode(picture))
 
 
 def main() -> None:

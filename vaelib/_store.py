@@ -12,8 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-UNSEALED = b"0" * 64
-SEAL = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+UNSEALED = "0" * 64
+# The digest of the whole file, itself taken as zeros, stands in the header before the description.
+SEAL = re.compile(rb'\{"__metadata__":\{"run":"([0-9a-f]{64}) ')
 
 
 class DamagedRunError(ValueError):
@@ -24,10 +25,10 @@ def write(path: Path, tensors: dict[str, Tensor], description: str) -> None:
     """Write tensors and their description atomically: readers see the old file or the new one."""
     content = save(
         {name: tensor.contiguous() for name, tensor in tensors.items()},
-        {"experiment": description, "sha256": UNSEALED.decode()},
+        {"run": f"{UNSEALED} {description}"},
     )
-    seal = hashlib.sha256(content).hexdigest().encode()
-    content = content.replace(b'"sha256":"' + UNSEALED, b'"sha256":"' + seal, 1)
+    seal = hashlib.sha256(content).hexdigest()
+    content = content.replace(UNSEALED.encode(), seal.encode(), 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
     try:
@@ -55,7 +56,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], str]:
     seal = SEAL.search(content)
     if seal is None:
         raise DamagedRunError(f"{path}: not a stored run, or its header is damaged")
-    unsealed = content[: seal.start(1)] + UNSEALED + content[seal.end(1) :]
+    unsealed = content[: seal.start(1)] + UNSEALED.encode() + content[seal.end(1) :]
     found = hashlib.sha256(unsealed).hexdigest().encode()
     if found != seal[1]:
         raise DamagedRunError(
@@ -65,6 +66,6 @@ def read(path: Path) -> tuple[dict[str, Tensor], str]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, file.metadata()["experiment"]
+            return tensors, file.metadata()["run"].partition(" ")[2]
     except (SafetensorError, KeyError) as error:
         raise DamagedRunError(f"{path}: {error}") from error

@@ -50,8 +50,9 @@ class Claim:
         numbers = np.atleast_1d(np.asarray(value, dtype=float))
         if numbers.size == 0:
             raise ValueError(f"value of claim {self.id!r}: expected at least one number, got none")
-        # NaN is in no interval.
-        return bool(np.all((numbers >= self.low) & (numbers <= self.high)))
+        # NaN is in no interval, and infinity not even in an open one.
+        inside = (numbers >= self.low) & (numbers <= self.high) & np.isfinite(numbers)
+        return bool(inside.all())
 
     @property
     def interval(self) -> str:
@@ -69,9 +70,12 @@ def load_claims(path: Path = CLAIMS_FILE) -> dict[str, Claim]:
     Raises
     ------
     ValueError
-        If a row lacks a field, has one too many, or its interval accepts everything or nothing.
+        If the file has no rows or one id twice, a row lacks a field or has one too many, or its
+        interval accepts everything or nothing.
     """
-    rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+    rows = yaml.load(path.read_text(encoding="utf-8"), _NoDuplicates)
+    if not isinstance(rows, dict):
+        raise ValueError(f"{path}: expected a mapping from ids to claims, got {rows!r}")
     return {key: _parse(key, row) for key, row in rows.items()}
 
 
@@ -104,6 +108,17 @@ def claim(id: str, value: Any) -> None:
     print(f"{verdict} · {id} · {said.sentence} Accepted: {said.interval}.")
 
 
+class _NoDuplicates(yaml.SafeLoader):
+    """YAML keeps the last of two equal keys without a word; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise ValueError(f"{', '.join(sorted(twice))}: this id or field is there twice")
+        return super().construct_mapping(node, deep)
+
+
 @cache
 def _book_claims() -> dict[str, Claim]:
     return load_claims()
@@ -115,7 +130,12 @@ def _parse(key: str, row: dict[str, Any]) -> Claim:
             math.inf * sign if end is None else float(end)
             for end, sign in zip(row["accepted"], (-1, 1), strict=True)
         )
-        fields = {name: str(text) for name, text in row.items() if name != "accepted"}
+        # A sentence folded over several lines is still one line.
+        fields = {
+            name: " ".join(str("" if text is None else text).split())
+            for name, text in row.items()
+            if name != "accepted"
+        }
         result = Claim(id=key, low=low, high=high, **fields)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"claim {key!r}: {error}") from error

@@ -6,16 +6,18 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from vaelib import _store
 from vaelib.data import ImageData, load
@@ -35,6 +37,7 @@ MODELS = {"Autoencoder": Autoencoder, "VAE": VAE}
 HISTORY_IMAGES = 1_000  # of the test set, for the statistics during training
 GAIN_IMAGES = 500  # of the test set, for the gains during training
 FINAL_GAIN_IMAGES = 2_000  # of the test set, for the gains after it
+_SEEDING = threading.Lock()  # torch draws initial weights from one generator for all threads
 
 
 class MissingRunError(RuntimeError):
@@ -90,7 +93,11 @@ class Experiment:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))
+        # 2 and 2.0, or a list and a tuple, say the same: they must give the same name.
+        for name, kind in _KINDS.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _as(kind, name, value))
         if self.model not in MODELS:
             raise ValueError(f"model: expected one of {', '.join(MODELS)}, got {self.model!r}")
         for name in ("latent", "epochs", "batch_size", "learning_rate", "images"):
@@ -104,11 +111,17 @@ class Experiment:
             raise ValueError(
                 f"free_variable: expected one of {self.latent}, got {self.free_variable!r}"
             )
-        if self.revive_epochs is not None:
-            object.__setattr__(self, "revive_epochs", tuple(self.revive_epochs))
-            first, last = self.revive_epochs
-            if not 0 <= first < last <= self.epochs:
-                raise ValueError(f"revive_epochs: expected epochs in order, got {(first, last)}")
+        if self.revive_epochs is not None and not (
+            len(self.revive_epochs) == 2
+            and 0 <= self.revive_epochs[0] < self.revive_epochs[1] <= self.epochs
+        ):
+            raise ValueError(
+                "revive_epochs: expected (first, last) with 0 <= first < last <= epochs, "
+                f"got {self.revive_epochs}"
+            )
+        # The model itself checks its arguments; on the meta device that costs nothing.
+        with torch.device("meta"):
+            self._new_model((1, 1, 1))
 
     @property
     def canonical(self) -> str:
@@ -131,16 +144,19 @@ class Experiment:
 
     def build(self, shape: tuple[int, ...]) -> Autoencoder:
         """Make the untrained model for images of this shape; the seed decides its weights."""
-        with torch.random.fork_rng(devices=[]):
+        with _SEEDING, torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            return MODELS[self.model](
-                shape,
-                self.hidden,
-                self.latent,
-                self.likelihood,
-                self.initialisation,
-                self.decoder_variance,
-            )
+            return self._new_model(shape)
+
+    def _new_model(self, shape: tuple[int, ...]) -> Autoencoder:
+        return MODELS[self.model](
+            shape,
+            self.hidden,
+            self.latent,
+            self.likelihood,
+            self.initialisation,
+            self.decoder_variance,
+        )
 
     def run(self, *, weights: bool = True) -> Run:
         """Load the stored run of exactly this experiment, or else train it now and store it.
@@ -170,6 +186,31 @@ class Experiment:
         kinds = ("run",) if weights else ("sweep", "run")
         paths = [runs_folder() / f"{self.name}.{kind}.safetensors" for kind in kinds]
         return next((path for path in paths if path.exists()), None)
+
+
+def _whole(value: Any) -> int:
+    if int(value) != value:
+        raise ValueError
+    return int(value)
+
+
+def _wholes(values: Any) -> tuple[int, ...]:
+    return tuple(map(_whole, values))
+
+
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("hidden", "revive_epochs"), _wholes),
+    **dict.fromkeys(("decoder_variance", "beta", "learning_rate"), float),
+    **dict.fromkeys(("latent", "beta_warmup", "sample_from_epoch", "free_variable"), _whole),
+    **dict.fromkeys(("epochs", "batch_size", "images", "seed"), _whole),
+}
+
+
+def _as(kind: Callable[[Any], Any], name: str, value: Any) -> Any:
+    try:
+        return kind(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name}: expected numbers of its kind, got {value!r}") from error
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vaelib.data import to_pixels
-from vaelib.models import Autoencoder
+from vaelib.models import VAE, Autoencoder
 from vaelib.objectives import (
     elbo,
     gaussian_kl,
@@ -132,12 +132,10 @@ def reconstruction_error(model: Autoencoder, images: Tensor) -> tuple[float, flo
 
 
 @torch.no_grad()
-def mean_elbo(
-    model: Autoencoder, images: Tensor, generator: torch.Generator | None = None
-) -> float:
+def mean_elbo(model: VAE, images: Tensor, generator: torch.Generator | None = None) -> float:
     """ELBO of a set of images, in nats per image, with one draw of z for each."""
-    total = sum(elbo(model, x, generator=generator).sum().item() for x in _batches(model, images))
-    return total / len(images)
+    parts = [elbo(model, x, generator=generator) for x in _batches(model, images)]
+    return torch.cat(parts).mean().item()
 
 
 class MarginalDecomposition(NamedTuple):
@@ -162,25 +160,31 @@ def marginal_decomposition(
     Parameters
     ----------
     mu, logvar : Tensor (images, latent)
-        The posteriors. float64 is advised.
+        The posteriors; the arithmetic is in float64 whatever their type.
     generator : torch.Generator, optional
         Where the draws come from.
 
     Raises
     ------
     ValueError
-        If the shapes differ, there is no image, a value is NaN, or a variance is zero.
+        If the shapes differ, there is no image, a value is NaN, or a variance is not between
+        e⁻⁷⁰⁰ and e⁷⁰⁰ (a variance of 0 has no density).
     """
     _check_posteriors(mu, logvar)
-    if torch.isneginf(logvar).any():
-        raise ValueError("logvar: expected finite log-variances, got -inf (no density)")
-    n = len(mu)
-    z = sample_posterior(mu, logvar, generator)
-    log_posterior = _log_normal(z, mu, logvar).sum(1)
-    log_prior = _log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(1)
-    log_marginal = torch.cat(
-        [_log_density_of_all(rows, mu, logvar).logsumexp(1) for rows in z.split(BATCH)]
-    ) - math.log(n)
+    if not logvar.abs().max() <= 700:
+        raise ValueError("logvar: expected values from -700 to 700, got some beyond")
+    mu, logvar = mu.double(), logvar.double()
+    noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype)
+    z = mu + (0.5 * logvar).exp() * noise
+    # From the noise itself: where σ is tiny beside μ, z − μ has lost its digits.
+    log_posterior = _log_normal(noise, logvar).sum(1)
+    log_prior = _log_normal(z, torch.zeros_like(z)).sum(1)
+    parts = []
+    for own in torch.arange(len(z)).split(BATCH):
+        pairs = _log_density_of_all(z[own], mu, logvar)
+        pairs[torch.arange(len(own)), own] = log_posterior[own]
+        parts.append(pairs.logsumexp(1))
+    log_marginal = torch.cat(parts) - math.log(len(z))
     return MarginalDecomposition(
         mean_kl=gaussian_kl(mu, logvar).sum(1).mean(),
         mutual_information=(log_posterior - log_marginal).mean(),
@@ -197,12 +201,14 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     Parameters
     ----------
     a, b : Tensor (points, features)
-        At least two points each.
+        At least two points each, finite.
     """
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise ValueError(
             f"a and b: expected (points, features), got {tuple(a.shape)} and {tuple(b.shape)}"
         )
+    if not (a.isfinite().all() and b.isfinite().all()):
+        raise ValueError("a and b: expected finite numbers, got NaN or infinity")
     a, b = a.double(), b.double()
     cov_a, cov_b = torch.atleast_2d(a.T.cov()), torch.atleast_2d(b.T.cov())
     # (S_a S_b)^½ has the trace of (R S_b R)^½ with R = S_a^½, which is symmetric.
@@ -213,15 +219,17 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     return max(float(distance), 0.0)
 
 
-def _log_normal(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-    return -0.5 * ((z - mu).square() * (-logvar).exp() + logvar + math.log(2 * math.pi))
+def _log_normal(standardised: Tensor, logvar: Tensor) -> Tensor:
+    """Log density of a Gaussian, (z − μ)/σ given."""
+    return -0.5 * (standardised.square() + logvar + math.log(2 * math.pi))
 
 
 def _log_density_of_all(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     """log Q(z_a | X_b) for all pairs (a, b), one latent variable at a time to bound the memory."""
     total = torch.zeros(len(z), len(mu), dtype=z.dtype)
     for j in range(z.shape[1]):
-        total += _log_normal(z[:, j, None], mu[None, :, j], logvar[None, :, j])
+        standardised = (z[:, j, None] - mu[:, j]) * (-0.5 * logvar[:, j]).exp()
+        total += _log_normal(standardised, logvar[:, j])
     return total
 
 

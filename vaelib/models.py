@@ -128,24 +128,25 @@ class Autoencoder(nn.Module):
         The result has ``len(keep)`` latent variables and computes exactly what this network
         computes with the others set to zero.
         """
-        if not keep or not set(keep) <= set(range(self.latent)):
-            raise ValueError(f"keep: expected indices below {self.latent}, got {list(keep)}")
-        index = torch.as_tensor(list(keep))
-        small = type(self)(
-            self.shape,
-            self.hidden,
-            len(index),
-            self.likelihood,
-            self.initialisation,
-            self.decoder_variance,
-        ).to(self.mu.weight)
-        first = "decoder.0.weight"
+        index = list(keep)
+        if not index or len(set(index)) < len(index) or not set(index) <= set(range(self.latent)):
+            raise ValueError(f"keep: expected different indices below {self.latent}, got {index}")
         weights = {
-            name: value[index] if name.startswith(("mu.", "logvar.")) else value
+            name: value[index] if name.startswith(("mu.", "logvar.")) else value.clone()
             for name, value in self.state_dict().items()
         }
-        weights[first] = weights[first][:, index]
-        small.load_state_dict(weights)
+        weights["decoder.0.weight"] = weights["decoder.0.weight"][:, index]
+        # On the meta device a model has shapes and no numbers: no random draw is spent on it.
+        with torch.device("meta"):
+            small = type(self)(
+                self.shape,
+                self.hidden,
+                len(index),
+                self.likelihood,
+                self.initialisation,
+                self.decoder_variance,
+            )
+        small.load_state_dict(weights, assign=True)
         return small
 
 
@@ -166,8 +167,8 @@ class VAE(Autoencoder):
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Count the trainable numbers of a model."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+    """Count the numbers that training sets, frozen or not."""
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def check_pixels(x: Tensor, shape: Sequence[int]) -> None:

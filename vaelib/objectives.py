@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vaelib.models import Autoencoder
+from vaelib.models import VAE, Autoencoder
 
 
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -66,8 +66,18 @@ def reconstruction_log_likelihood(model: Autoencoder, x: Tensor, z: Tensor) -> T
     -------
     Tensor (batch,)
         Nats per image.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many codes as images, or the shapes do not fit the model.
     """
     output, target = model.decoder(z), x.flatten(1)
+    if output.shape != target.shape:
+        raise ValueError(
+            f"x and z: expected images {model.shape} and one code each, got {tuple(x.shape)} "
+            f"and {tuple(z.shape)}"
+        )
     if model.likelihood == "bernoulli":
         return -F.binary_cross_entropy_with_logits(output, target, reduction="none").sum(1)
     variance = model.decoder_variance
@@ -76,7 +86,7 @@ def reconstruction_log_likelihood(model: Autoencoder, x: Tensor, z: Tensor) -> T
 
 
 def elbo(
-    model: Autoencoder,
+    model: VAE,
     x: Tensor,
     beta: float | Tensor = 1.0,
     generator: torch.Generator | None = None,
@@ -86,8 +96,8 @@ def elbo(
 
     Parameters
     ----------
-    model : Autoencoder
-        A `VAE`; a deterministic autoencoder has no finite KL.
+    model : VAE
+        A deterministic autoencoder has no finite KL, so no bound.
     x : Tensor (batch, channels, height, width)
         Pixels in [0, 1].
     beta : float or Tensor (latent,)
@@ -103,7 +113,18 @@ def elbo(
     -------
     Tensor (batch,)
         Nats per image. It is maximised; the loss is its negative.
+
+    Raises
+    ------
+    ValueError
+        If the model is not a `VAE`, or a pixel is NaN or outside [0, 1].
     """
+    _check_variational(model)
     mu, logvar = model.encode(x)
     z = sample_posterior(mu, logvar, generator) if sample else mu
     return reconstruction_log_likelihood(model, x, z) - (beta * gaussian_kl(mu, logvar)).sum(1)
+
+
+def _check_variational(model: Autoencoder) -> None:
+    if not isinstance(model, VAE):
+        raise ValueError(f"model: expected a VAE, got {type(model).__name__}, whose KL is infinite")

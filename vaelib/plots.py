@@ -85,9 +85,9 @@ def show_images(
 
 
 def three_digits(value: Any) -> str:
-    """Write a number to 3 significant digits; what is below 1e-9 is rounding noise, and is 0.
+    """Write a number to 3 significant digits, or to a whole number where it has more.
 
-    Integers and words stay as they are.
+    What is below 1e-9 is rounding noise, and is 0. Integers and words stay as they are.
     """
     if isinstance(value, Tensor | np.generic):
         value = value.item()
@@ -136,9 +136,10 @@ def show_source(thing: Callable[..., Any]) -> Markdown:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
             docstring = node.body[0]
-            assert docstring.end_lineno is not None
-            for number in range(docstring.lineno - 1, docstring.end_lineno):
-                lines[number] = ""
+            first, last = docstring.lineno - 1, docstring.end_lineno or docstring.lineno
+            # A function that is only its docstring needs something in its place.
+            stand_in = [] if node.body[1:] else [" " * docstring.col_offset + "..."]
+            lines[first:last] = stand_in + [""] * (last - first - len(stand_in))
     blank_once = [
         line
         for line, before in zip(lines, ["", *lines[:-1]], strict=True)
