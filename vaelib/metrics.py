@@ -77,8 +77,10 @@ def latent_statistics(mu: Tensor, logvar: Tensor) -> LatentStatistics:
 @torch.no_grad()
 def encode_images(model: Autoencoder, images: Tensor) -> tuple[Tensor, Tensor]:
     """Encode a whole set: (n, channels, height, width) uint8 or pixels → mu, logvar (n, latent)."""
-    parts = [model.encode(x) for x in _batches(model, images)]
-    return torch.cat([mu for mu, _ in parts]), torch.cat([logvar for _, logvar in parts])
+    codes = torch.empty(2, len(images), model.latent, dtype=model.mu.weight.dtype)
+    for rows, x in zip(codes.split(BATCH, dim=1), _batches(model, images), strict=True):
+        rows[0], rows[1] = model.encode(x)
+    return codes[0], codes[1]
 
 
 @torch.no_grad()
