@@ -269,12 +269,10 @@ def with_strings():
 def test_only_docstrings_are_dropped():
     assert shown_source(with_strings).splitlines() == [
         "def with_strings():",
-        "",
         '    text = """not a docstring"""',
         "    # why",
         "",
         "    def inner():",
-        "",
         "        return text",
         "",
         "    return inner",

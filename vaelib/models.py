@@ -53,7 +53,7 @@ class Autoencoder(nn.Module):
         _check_choice("initialisation", initialisation, INITIALISATIONS)
         if len(shape) != 3 or min(shape) < 1:
             raise ValueError(f"shape: expected (channels, height, width), got {tuple(shape)}")
-        if min(latent, *hidden, latent) < 1:
+        if min((latent, *hidden)) < 1:
             raise ValueError(f"hidden and latent: expected widths >= 1, got {hidden} and {latent}")
         if not 0 < decoder_variance < math.inf:
             raise ValueError(f"decoder_variance: expected a number > 0, got {decoder_variance}")

@@ -132,17 +132,16 @@ def table(columns: dict[str, Sequence[Any] | Tensor]) -> Table:
 def show_source(thing: Callable[..., Any]) -> Markdown:
     """Show the source of a function or class of the package, without its docstrings."""
     source = textwrap.dedent(inspect.getsource(thing))
-    lines = source.splitlines()
+    lines: list[str | None] = [*source.splitlines()]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
             docstring = node.body[0]
-            first, last = docstring.lineno - 1, docstring.end_lineno or docstring.lineno
-            # A function that is only its docstring needs something in its place.
-            stand_in = [] if node.body[1:] else [" " * docstring.col_offset + "..."]
-            lines[first:last] = stand_in + [""] * (last - first - len(stand_in))
-    blank_once = [
-        line
-        for line, before in zip(lines, ["", *lines[:-1]], strict=True)
-        if line.strip() or before.strip()
-    ]
-    return Markdown("```python\n" + "\n".join(blank_once) + "\n```")
+            last = docstring.end_lineno or docstring.lineno
+            stand_in = None
+            if not node.body[1:]:  # only a docstring: something must stand in its place
+                stand_in = " " * docstring.col_offset + "..."
+            elif not (lines[last] or "").strip():
+                last += 1
+            lines[docstring.lineno - 1 : last] = [stand_in, *[None] * (last - docstring.lineno)]
+    kept = "\n".join(line for line in lines if line is not None)
+    return Markdown(f"```python\n{kept}\n```")
