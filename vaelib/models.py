@@ -105,15 +105,16 @@ class Autoencoder(nn.Module):
 
     def _features(self, x: Tensor) -> Tensor:
         check_pixels(x, self.shape)
-        return self.encoder(x.flatten(1))  # type: ignore[no-any-return]
+        features: Tensor = self.encoder(x.flatten(1))
+        return features
 
     def decode(self, z: Tensor) -> Tensor:
         """Map latent codes (batch, latent) to pixel means (batch, channels, height, width)."""
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"z: expected (batch, {self.latent}), got {tuple(z.shape)}")
         output = self.decoder(z)
-        mean = output.sigmoid() if self.likelihood == "bernoulli" else output
-        return mean.unflatten(1, self.shape)  # type: ignore[no-any-return]
+        mean: Tensor = output.sigmoid() if self.likelihood == "bernoulli" else output
+        return mean.view(-1, *self.shape)
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:

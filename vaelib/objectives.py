@@ -72,7 +72,8 @@ def reconstruction_log_likelihood(model: Autoencoder, x: Tensor, z: Tensor) -> T
     ValueError
         If there are not as many codes as images, or the shapes do not fit the model.
     """
-    output, target = model.decoder(z), x.flatten(1)
+    output: Tensor = model.decoder(z)
+    target = x.flatten(1)
     if output.shape != target.shape:
         raise ValueError(
             f"x and z: expected images {model.shape} and one code each, got {tuple(x.shape)} "
@@ -82,7 +83,7 @@ def reconstruction_log_likelihood(model: Autoencoder, x: Tensor, z: Tensor) -> T
         return -F.binary_cross_entropy_with_logits(output, target, reduction="none").sum(1)
     variance = model.decoder_variance
     squared = (target - output).square() / variance
-    return -0.5 * (squared + math.log(2 * math.pi * variance)).sum(1)  # type: ignore[no-any-return]
+    return -0.5 * (squared + math.log(2 * math.pi * variance)).sum(1)
 
 
 def elbo(
