@@ -23,24 +23,26 @@ CHAPTER = "03-kl-derived"
 GATES = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_book.py", "-k"]
 
 
-def printed(notebook: Notebook, claims: bool) -> list[dict[str, Any]]:
-    """Stored printed outputs, of claim cells or of all others."""
+def printed(notebook: Notebook, claims: bool) -> list[tuple[dict[str, Any], str]]:
+    """Where the stored texts are, of claim cells or of all others: containers and their keys."""
     return [
-        output
+        (output, "text") if output["output_type"] == "stream" else (output["data"], "text/plain")
         for cell in notebook["cells"]
         if cell["cell_type"] == "code"
         if ("nbval-check-output" in cell["metadata"].get("tags", [])) == claims
         for output in cell["outputs"]
-        if output["output_type"] == "stream"
+        if output["output_type"] == "stream" or "text/plain" in output.get("data", {})
     ]
 
 
-def change(outputs: list[dict[str, Any]], pattern: str, replacement: Callable[[str], str]) -> None:
-    """Change the first match in the first output that has one."""
-    for output in outputs:
-        text = "".join(output["text"])
+def change(
+    places: list[tuple[dict[str, Any], str]], pattern: str, replacement: Callable[[str], str]
+) -> None:
+    """Change the first match in the first text that has one."""
+    for container, key in places:
+        text = "".join(container[key])
         if match := re.search(pattern, text):
-            output["text"] = (
+            container[key] = (
                 text[: match.start()] + replacement(match.group()) + text[match.end() :]
             )
             return
