@@ -18,7 +18,7 @@ Watcher = Callable[[int], None]
 def minibatches(images: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Yield all images once, in random order, as pixels; the last batch may be smaller."""
     for index in torch.randperm(len(images), generator=generator).split(batch_size):
-        yield to_pixels(images[index])
+        yield to_pixels(images.index_select(0, index))
 
 
 def fit(
