@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,26 +17,45 @@ import joblib
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from vaelib import _store
-from vaelib.data import ImageData, load
+from vaelib.data import ImageData, load, to_pixels
 from vaelib.metrics import (
     LatentStatistics,
     encode_images,
+    frechet_distance,
     latent_statistics,
+    log_likelihood,
     mean_elbo,
     reconstruction_error,
     reconstruction_gain,
 )
-from vaelib.models import VAE, Autoencoder
-from vaelib.objectives import elbo, reconstruction_log_likelihood
-from vaelib.training import fit
+from vaelib.models import VAE, Autoencoder, Classifier, ConvVAE, LinearVAE
+from vaelib.objectives import (
+    drop_variables,
+    elbo,
+    free_bits,
+    gaussian_kl,
+    iwae_bound,
+    reconstruction_log_likelihood,
+    sample_posterior,
+)
+from vaelib.training import Loss, fit
 
-MODELS = {"Autoencoder": Autoencoder, "VAE": VAE}
+MODELS: dict[str, Any] = {
+    "Autoencoder": Autoencoder,
+    "VAE": VAE,
+    "ConvVAE": ConvVAE,
+    "LinearVAE": LinearVAE,
+    "Classifier": Classifier,
+}
 HISTORY_IMAGES = 1_000  # of the test set, for the statistics during training
 GAIN_IMAGES = 500  # of the test set, for the gains during training
 FINAL_GAIN_IMAGES = 2_000  # of the test set, for the gains after it
+EVALUATED_AT_ONCE = 500  # images
+DRAWS = 10_000  # from the prior, for the quality of samples
 _SEEDING = threading.Lock()  # torch draws initial weights from one generator for all threads
 
 
@@ -52,8 +71,9 @@ class Experiment:
     ----------
     dataset : str
         A name that `load` knows; its training images are trained on, its test images measured.
-    model : {"VAE", "Autoencoder"}
-    hidden, latent, likelihood, decoder_variance, initialisation
+    model : {"VAE", "Autoencoder", "ConvVAE", "LinearVAE", "Classifier"}
+        A classifier takes its ``latent`` as the number of its features, and no ``hidden``.
+    hidden, latent, likelihood, decoder_variance, learned_variance, initialisation, activation
         The architecture, as in `Autoencoder`.
     beta : float
         Weight of the KL.
@@ -66,10 +86,25 @@ class Experiment:
     revive_epochs : (first, last), optional
         In epochs first, …, last − 1 the variable with the least Var μ at the start of the first
         one has no KL.
-    epochs, batch_size, learning_rate
-        The schedule.
+    importance_samples : int
+        With more than 1 the `iwae_bound` is maximised instead of the ELBO.
+    free_bits : float
+        Nats of KL that each variable has free, as in `free_bits`.
+    latent_dropout : float
+        Probability with which a variable is hidden from the decoder, as in `drop_variables`.
+    binarise : bool
+        Draw black or white pixels anew for each batch, with the grey pixels as probabilities.
+    epochs, batch_size, learning_rate, final_learning_rate
+        The schedule, as in `fit`.
     images : int, optional
         Train on the first so many images only.
+    history : bool
+        Whether the latent variables are measured during training too, or only at its end.
+    evaluation_samples : int
+        If any, measure after training also the held-out log-likelihood, with so many importance
+        samples per image, and the quality of prior draws.
+    evaluation_images : int
+        Over so many images, evenly spaced in the test set.
     seed : int
         Decides the initial weights, the order of the images and the noise.
     """
@@ -80,16 +115,26 @@ class Experiment:
     latent: int = 16
     likelihood: str = "bernoulli"
     decoder_variance: float = 1.0
+    learned_variance: bool = False
     initialisation: str = "glorot"
+    activation: str = "relu"
     beta: float = 1.0
     beta_warmup: int = 0
     sample_from_epoch: int = 0
     free_variable: int | None = None
     revive_epochs: tuple[int, int] | None = None
+    importance_samples: int = 1
+    free_bits: float = 0.0
+    latent_dropout: float = 0.0
+    binarise: bool = False
     epochs: int = 20
     batch_size: int = 128
     learning_rate: float = 1e-3
+    final_learning_rate: float | None = None
     images: int | None = None
+    history: bool = True
+    evaluation_samples: int = 0
+    evaluation_images: int = 2_000
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -100,11 +145,17 @@ class Experiment:
                 object.__setattr__(self, name, _as(kind, name, value))
         if self.model not in MODELS:
             raise ValueError(f"model: expected one of {', '.join(MODELS)}, got {self.model!r}")
-        for name in ("latent", "epochs", "batch_size", "learning_rate", "images"):
+        for name in (
+            *("latent", "epochs", "batch_size", "learning_rate", "final_learning_rate"),
+            *("images", "importance_samples", "evaluation_images"),
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}: expected a positive number, got {value!r}")
-        for name in ("beta", "beta_warmup", "sample_from_epoch"):
+        for name in (
+            *("beta", "beta_warmup", "sample_from_epoch"),
+            *("free_bits", "latent_dropout", "evaluation_samples"),
+        ):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)!r}")
         if self.free_variable is not None and not 0 <= self.free_variable < self.latent:
@@ -119,9 +170,16 @@ class Experiment:
                 "revive_epochs: expected (first, last) with 0 <= first < last <= epochs, "
                 f"got {self.revive_epochs}"
             )
+        if self.importance_samples > 1 and any(
+            getattr(self, name) != default for name, default in _OF_THE_ELBO.items()
+        ):
+            raise ValueError(
+                "importance_samples: the IWAE bound has none of "
+                f"{', '.join(_OF_THE_ELBO)}; leave them as they are"
+            )
         # The model itself checks its arguments; on the meta device that costs nothing.
         with torch.device("meta"):
-            self._new_model((1, 1, 1))
+            self._new_model((1, 64, 64))
 
     @property
     def canonical(self) -> str:
@@ -142,20 +200,25 @@ class Experiment:
         digest = hashlib.sha256(self.canonical.encode()).hexdigest()[:12]
         return f"{self.dataset}-{self.model.lower()}{self.latent}-seed{self.seed}-{digest}"
 
-    def build(self, shape: tuple[int, ...]) -> Autoencoder:
+    def build(self, shape: tuple[int, ...]) -> Autoencoder | Classifier:
         """Make the untrained model for images of this shape; the seed decides its weights."""
         with _SEEDING, torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             return self._new_model(shape)
 
-    def _new_model(self, shape: tuple[int, ...]) -> Autoencoder:
-        return MODELS[self.model](
+    def _new_model(self, shape: tuple[int, ...]) -> Autoencoder | Classifier:
+        if self.model == "Classifier":
+            return Classifier(shape, self.latent)
+        kind: type[Autoencoder] = MODELS[self.model]
+        return kind(
             shape,
             self.hidden,
             self.latent,
-            self.likelihood,
-            self.initialisation,
-            self.decoder_variance,
+            likelihood=self.likelihood,
+            initialisation=self.initialisation,
+            decoder_variance=self.decoder_variance,
+            learned_variance=self.learned_variance,
+            activation=self.activation,
         )
 
     def run(self, *, weights: bool = True) -> Run:
@@ -198,11 +261,19 @@ def _wholes(values: Any) -> tuple[int, ...]:
     return tuple(map(_whole, values))
 
 
+# What changes the terms of the ELBO.
+_OF_THE_ELBO: dict[str, object] = {
+    **{"beta": 1.0, "beta_warmup": 0, "sample_from_epoch": 0, "free_variable": None},
+    **{"revive_epochs": None, "free_bits": 0.0, "latent_dropout": 0.0},
+}
 _KINDS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("hidden", "revive_epochs"), _wholes),
-    **dict.fromkeys(("decoder_variance", "beta", "learning_rate"), float),
+    **dict.fromkeys(("decoder_variance", "beta", "free_bits", "latent_dropout"), float),
+    **dict.fromkeys(("learning_rate", "final_learning_rate"), float),
     **dict.fromkeys(("latent", "beta_warmup", "sample_from_epoch", "free_variable"), _whole),
-    **dict.fromkeys(("epochs", "batch_size", "images", "seed"), _whole),
+    **dict.fromkeys(("epochs", "batch_size", "images", "seed", "importance_samples"), _whole),
+    **dict.fromkeys(("evaluation_samples", "evaluation_images"), _whole),
+    **dict.fromkeys(("learned_variance", "binarise", "history"), bool),
 }
 
 
@@ -221,14 +292,19 @@ class Run:
     ----------
     experiment : Experiment
     history : dict of Tensor
-        ``step`` (times,) and, at each of these steps, per variable (times, latent):
+        Empty, or ``step`` (times,) and, at each of these steps, per variable (times, latent):
         ``mu_variance``, ``mean_variance`` and ``kl`` over the first 1,000 test images, ``gain``
         (z at the posterior mean) and ``noisy_gain`` (z drawn from the posterior) over the first
         500. Nats per image.
     measurements : dict of Tensor
         After training, in float64: ``mu_variance``, ``mean_variance``, ``kl`` over the whole test
         set, ``gain`` and ``noisy_gain`` over its first 2,000 images, each (latent,); ``nats`` and
-        ``squared_error`` of the reconstruction from the posterior mean, ``elbo`` (for a VAE).
+        ``squared_error`` of the reconstruction from the posterior mean, ``elbo`` (for a VAE),
+        ``decoder_variance`` (where it is learned). Where evaluation was asked for:
+        ``log_likelihood`` of each image and its Monte Carlo ``log_likelihood_error`` (images,);
+        of 10,000 prior draws ``frechet``, the distance to the test images in the features of
+        the classifier, and ``legibility``, the share it is sure of with a probability above 0.9.
+        For a classifier its ``accuracy``.
     weights : dict of Tensor
         The trained model's; empty where only measurements were kept.
     """
@@ -246,6 +322,19 @@ class Run:
 
     def model(self) -> Autoencoder:
         """The trained model in float64, so that what it computes prints alike on any machine."""
+        model = self._trained()
+        if not isinstance(model, Autoencoder):
+            raise ValueError("model: this run trained a classifier; use classifier()")
+        return model
+
+    def classifier(self) -> Classifier:
+        """The trained classifier, in float64 too."""
+        model = self._trained()
+        if not isinstance(model, Classifier):
+            raise ValueError("model: this run trained an autoencoder; use model()")
+        return model
+
+    def _trained(self) -> Autoencoder | Classifier:
         if not self.weights:
             raise ValueError("weights: this run kept its measurements only; use run(weights=True)")
         shape = tuple(self.measurements["shape"].tolist())
@@ -358,12 +447,52 @@ def train(experiment: Experiment, data: ImageData, *, progress: bool = False) ->
 
 def _train(experiment: Experiment, data: ImageData, progress: str | None) -> Run:
     images = data.train_images[: experiment.images]
-    shape = tuple(images.shape[1:])
-    model = experiment.build(shape)
-    noise = torch.Generator().manual_seed(experiment.seed)
+    model = experiment.build(tuple(images.shape[1:]))
     steps = watched_steps(experiment.epochs, -(-len(images) // experiment.batch_size))
     history: dict[str, list[Tensor]] = {}
     revived = torch.tensor(-1)
+    loss: Loss
+    labels = None
+    if isinstance(model, Classifier):
+        loss, labels = partial(_classification_loss, model), data.train_labels[: len(images)]
+    else:
+        loss = _training_loss(experiment, model, data, revived)
+
+    def watch(step: int) -> None:
+        if experiment.history and step in steps and isinstance(model, Autoencoder):
+            for name, value in _glance(model, data).items():
+                history.setdefault(name, []).append(value.float())
+
+    fit(
+        model,
+        images,
+        loss,
+        epochs=experiment.epochs,
+        batch_size=experiment.batch_size,
+        learning_rate=experiment.learning_rate,
+        final_learning_rate=experiment.final_learning_rate,
+        seed=experiment.seed,
+        labels=labels,
+        watch=watch,
+        progress=progress,
+    )
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    measurements = {}
+    if isinstance(model, VAE) and experiment.evaluation_samples:
+        measurements = evaluate(model, data, experiment)
+    measurements |= measure(model.double(), data)
+    measurements["revived"] = revived
+    seen = {name: torch.stack(values) for name, values in history.items()}
+    if seen:
+        seen["step"] = torch.tensor(sorted(steps))
+    return Run(experiment, seen, measurements, weights)
+
+
+def _training_loss(
+    experiment: Experiment, model: Autoencoder, data: ImageData, revived: Tensor
+) -> Loss:
+    """What is minimised; the number of a variable that is revived is written to ``revived``."""
+    noise = torch.Generator().manual_seed(experiment.seed)
 
     def kl_weights(epoch: int) -> Tensor:
         warm = 1.0 if not experiment.beta_warmup else min(1.0, epoch / experiment.beta_warmup)
@@ -377,38 +506,34 @@ def _train(experiment: Experiment, data: ImageData, progress: str | None) -> Run
         return weights
 
     def loss(x: Tensor, epoch: int) -> Tensor:
+        if experiment.binarise:
+            x = torch.bernoulli(x, generator=noise)
         if not isinstance(model, VAE):
             return -reconstruction_log_likelihood(model, x, model.encode(x)[0]).mean()
+        if experiment.importance_samples > 1:
+            return -iwae_bound(model, x, experiment.importance_samples, noise).mean()
         sample = epoch >= experiment.sample_from_epoch
-        return -elbo(model, x, kl_weights(epoch), noise, sample).mean()
+        if not (experiment.free_bits or experiment.latent_dropout):
+            return -elbo(model, x, kl_weights(epoch), noise, sample).mean()
+        mu, logvar = model.encode(x)
+        z = sample_posterior(mu, logvar, noise) if sample else mu
+        z = drop_variables(z, experiment.latent_dropout, noise)
+        kl = free_bits(gaussian_kl(mu, logvar), experiment.free_bits)
+        reconstruction = reconstruction_log_likelihood(model, x, z)
+        return -(reconstruction - (kl_weights(epoch) * kl).sum(1)).mean()
 
-    def watch(step: int) -> None:
-        if step in steps:
-            for name, value in _glance(model, data).items():
-                history.setdefault(name, []).append(value.float())
+    return loss
 
-    fit(
-        model,
-        images,
-        loss,
-        epochs=experiment.epochs,
-        batch_size=experiment.batch_size,
-        learning_rate=experiment.learning_rate,
-        seed=experiment.seed,
-        watch=watch,
-        progress=progress,
-    )
-    weights = {name: value.clone() for name, value in model.state_dict().items()}
-    measurements = measure(model.double(), data)
-    measurements["revived"] = revived
-    seen = {name: torch.stack(values) for name, values in history.items()}
-    return Run(experiment, {"step": torch.tensor(sorted(steps)), **seen}, measurements, weights)
+
+def _classification_loss(model: Classifier, x: Tensor, epoch: int, labels: Tensor) -> Tensor:
+    return F.cross_entropy(model(x), labels)
 
 
 def watched_steps(epochs: int, steps_per_epoch: int) -> set[int]:
-    """The steps at which the history looks: dense at first, then twice an epoch."""
+    """The steps at which the history looks: dense at first, then twice an epoch, 80 at most."""
     early = np.unique(np.geomspace(1, steps_per_epoch, 16).astype(int))
-    later = np.arange(2 * epochs + 1) * steps_per_epoch // 2
+    looks = min(2 * epochs, 80)
+    later = np.arange(looks + 1) * epochs * steps_per_epoch // looks
     return {0, *early.tolist(), *later.tolist()}
 
 
@@ -434,17 +559,67 @@ def _glance(model: Autoencoder, data: ImageData) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def measure(model: Autoencoder, data: ImageData) -> dict[str, Tensor]:
+def measure(model: Autoencoder | Classifier, data: ImageData) -> dict[str, Tensor]:
     """Measure a model on the test set: the `Run.measurements`."""
+    measured = {"shape": torch.tensor(data.test_images.shape[1:])}
+    if isinstance(model, Classifier):
+        right = _logits(model, data.test_images).argmax(1) == data.test_labels
+        return measured | {"accuracy": right.double().mean()}
     mu, logvar = encode_images(model, data.test_images)
     statistics = latent_statistics(mu, logvar)
     nats, squared_error = reconstruction_error(model, data.test_images)
-    measured = _per_variable(model, statistics, data.test_images[:FINAL_GAIN_IMAGES])
-    measured["shape"] = torch.tensor(data.test_images.shape[1:])
+    measured |= _per_variable(model, statistics, data.test_images[:FINAL_GAIN_IMAGES])
     measured["nats"] = torch.tensor(nats, dtype=torch.float64)
     measured["squared_error"] = torch.tensor(squared_error, dtype=torch.float64)
+    if model.learned_variance:
+        measured["decoder_variance"] = model.decoder_variance
     if isinstance(model, VAE):
         generator = torch.Generator().manual_seed(0)
         value = mean_elbo(model, data.test_images, generator)
         measured["elbo"] = torch.tensor(value, dtype=torch.float64)
     return measured
+
+
+def classifier_experiment(dataset: str) -> Experiment:
+    """The classifier in whose features the quality of samples of a dataset is measured."""
+    return Experiment(
+        dataset=dataset, model="Classifier", hidden=(), latent=32, epochs=5, history=False
+    )
+
+
+@torch.no_grad()
+def evaluate(model: VAE, data: ImageData, experiment: Experiment) -> dict[str, Tensor]:
+    """Measure the held-out log-likelihood, image by image, and the quality of prior draws."""
+    generator = torch.Generator().manual_seed(0)
+    stride = max(1, len(data.test_images) // experiment.evaluation_images)
+    x = to_pixels(data.test_images[::stride][: experiment.evaluation_images])
+    if experiment.binarise:
+        x = torch.bernoulli(x, generator=generator)
+    found = log_likelihood(model, x, experiment.evaluation_samples, generator)
+    judge = classifier_experiment(data.name).run().classifier().to(x.dtype)
+    draws = model.sample(DRAWS, generator).clamp(0, 1)
+    distance = frechet_distance(
+        image_features(judge, draws), image_features(judge, data.test_images)
+    )
+    return {
+        "log_likelihood": found.log_likelihood,
+        "log_likelihood_error": found.standard_error,
+        "frechet": torch.tensor(distance, dtype=torch.float64),
+        "legibility": (_logits(judge, draws).softmax(1).amax(1) > 0.9).double().mean(),
+    }
+
+
+@torch.no_grad()
+def image_features(judge: Classifier, images: Tensor) -> Tensor:
+    """The last hidden layer of a classifier: (n, channels, height, width) → (n, features)."""
+    return torch.cat([judge.features(x) for x in _pieces(judge, images)])
+
+
+def _logits(judge: Classifier, images: Tensor) -> Tensor:
+    return torch.cat([judge(x) for x in _pieces(judge, images)])
+
+
+def _pieces(judge: Classifier, images: Tensor) -> Iterator[Tensor]:
+    dtype = judge.head.weight.dtype
+    for part in images.split(EVALUATED_AT_ONCE):
+        yield to_pixels(part, dtype) if part.dtype == torch.uint8 else part.to(dtype)

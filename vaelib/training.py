@@ -5,31 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ExponentialLR
 from tqdm import tqdm
 
 from vaelib.data import to_pixels
-from vaelib.models import Autoencoder
 
-Loss = Callable[[Tensor, int], Tensor]
+Loss = Callable[..., Tensor]
 Watcher = Callable[[int], None]
 
 
-def minibatches(images: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield all images once, in random order, as pixels; the last batch may be smaller."""
-    for index in torch.randperm(len(images), generator=generator).split(batch_size):
-        yield to_pixels(images.index_select(0, index))
+def minibatches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield the indices of n images once, in random order; the last batch may be smaller."""
+    yield from torch.randperm(n, generator=generator).split(batch_size)
 
 
 def fit(
-    model: Autoencoder,
+    model: nn.Module,
     images: Tensor,
     loss: Loss,
     *,
     epochs: int,
     batch_size: int = 128,
     learning_rate: float = 1e-3,
+    final_learning_rate: float | None = None,
     seed: int = 0,
+    labels: Tensor | None = None,
     watch: Watcher | None = None,
     progress: str | None = None,
 ) -> None:
@@ -37,16 +38,21 @@ def fit(
 
     Parameters
     ----------
-    model : Autoencoder
+    model : Module
         What is trained.
-    images : Tensor (n, channels, height, width), uint8
-        The training set; it stays uint8 until a batch needs it.
+    images : Tensor (n, channels, height, width), uint8 or floating point
+        The training set; bytes stay bytes until a batch needs them as pixels.
     loss : callable (x, epoch) -> scalar Tensor
         What is minimised, given a batch of pixels and the number of the epoch, counted from 0.
     epochs, batch_size, learning_rate
         The schedule; the defaults are those of the talk.
+    final_learning_rate : float, optional
+        In the last epoch; the rate goes there by the same factor from epoch to epoch. By default
+        it stays what it is.
     seed : int
         Decides the order of the images.
+    labels : Tensor (n,), optional
+        With them the loss is called with the labels of the batch too: (x, epoch, labels).
     watch : callable (step), optional
         Called before the first step with 0, and after each step with the number of steps done.
     progress : str, optional
@@ -65,7 +71,13 @@ def fit(
         )
     if len(images) == 0:
         raise ValueError("images: expected at least one image, got none")
+    final = learning_rate if final_learning_rate is None else final_learning_rate
+    if not 0 < final <= learning_rate:
+        raise ValueError(
+            f"final_learning_rate: expected one up to {learning_rate}, got {final_learning_rate}"
+        )
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
+    schedule = ExponentialLR(optimiser, (final / learning_rate) ** (1 / max(1, epochs - 1)))
     generator = torch.Generator().manual_seed(seed)
     step = 0
     if watch:
@@ -73,8 +85,10 @@ def fit(
     total = epochs * -(-len(images) // batch_size)
     with tqdm(total=total, desc=progress, unit="step", disable=progress is None) as bar:
         for epoch in range(epochs):
-            for x in minibatches(images, batch_size, generator):
-                value = loss(x, epoch)
+            for index in minibatches(len(images), batch_size, generator):
+                x = images.index_select(0, index)
+                x = to_pixels(x) if x.dtype == torch.uint8 else x
+                value = loss(x, epoch) if labels is None else loss(x, epoch, labels[index])
                 optimiser.zero_grad()
                 value.backward()
                 optimiser.step()
@@ -82,5 +96,6 @@ def fit(
                 bar.update()
                 if watch:
                     watch(step)
+            schedule.step()
             if not torch.isfinite(value):
                 raise ValueError(f"loss: expected a finite number, got {value} in epoch {epoch}")
