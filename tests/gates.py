@@ -1,5 +1,6 @@
 """What must be true of a stored chapter. A gate takes a notebook and returns its complaints."""
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +21,8 @@ METADATA = {
 }
 CELL_METADATA = {"mystnb", "tags"}
 LOCAL_PATH = re.compile(r"(?<![\w.])(/home/|/root/|/work/|/tmp/|/Users/|/var/folders/|[A-Z]:\\\\)")
+CLAIM_VALUES = "table(claim_values())"
+CLAIM_COLUMNS = ["claim", "values", "least", "median", "largest", "accepted", "verdict"]
 CLAIM_CALL = re.compile(r"\bclaim\(\s*[\"']([^\"']+)[\"']")
 CLAIM_LINE = re.compile(r"^[✓✗] (?:holds|FAILS)\b.* · (?P<id>[\w.-]+) · ")
 PRIVATE_IMPORT = re.compile(
@@ -219,6 +222,67 @@ def claims_compared(notebook: Notebook) -> list[str]:
     return complaints
 
 
+def claim_lines(notebook: Notebook) -> dict[str, str]:
+    """The claim lines stored in a chapter, by the claims' ids."""
+    lines = [
+        line
+        for cell in code_cells(notebook)
+        if CLAIM_CELL in tags(cell)
+        for line in printed(cell).splitlines()
+    ]
+    return {match["id"]: line for line in lines if (match := CLAIM_LINE.match(line))}
+
+
+def measured_rows(notebook: Notebook) -> dict[str, dict[str, str]]:
+    """What a chapter measured for its claims, as it is stored: id -> column -> cell."""
+    rows = {}
+    for cell in code_cells(notebook):
+        if source(cell).strip() == CLAIM_VALUES:
+            for output in cell["outputs"]:
+                for line in text_of(output["data"]["text/plain"]).splitlines()[1:]:
+                    # Columns are two spaces apart or more, words only one.
+                    row = dict(zip(CLAIM_COLUMNS, re.split(r"\s{2,}", line.strip()), strict=True))
+                    rows[row["claim"]] = row
+    return rows
+
+
+def claims_measured(notebook: Notebook) -> list[str]:
+    """After its claims a chapter shows what it measured, and that agrees with the verdicts."""
+    cells = code_cells(notebook)
+    claims = [number for number, cell in enumerate(cells) if CLAIM_CELL in tags(cell)]
+    shown = [number for number, cell in enumerate(cells) if source(cell).strip() == CLAIM_VALUES]
+    if not claims and not shown:
+        return []
+    if len(shown) != 1 or not claims or shown[0] < claims[-1]:
+        return [f"expected one cell {CLAIM_VALUES} after the last claim, got {len(shown)}"]
+    lines, rows = claim_lines(notebook), measured_rows(notebook)
+    if list(lines) != list(rows):
+        return [f"claims {list(lines)}, but numbers for {list(rows)}"]
+    complaints = [
+        f"{identifier}: the verdict is {line[:7]!r} but the numbers say {rows[identifier]}"
+        for identifier, line in lines.items()
+        if not line.startswith(rows[identifier]["verdict"]) or contradicts(rows[identifier])
+    ]
+    for output in cells[shown[0]]["outputs"]:
+        html = re.findall(r"<td>(.*?)</td>", text_of(output["data"].get("text/html", "")))
+        if html != [cell for row in rows.values() for cell in row.values()]:
+            complaints.append("the numbers as text and as HTML differ")
+    return complaints
+
+
+def contradicts(row: dict[str, str]) -> bool:
+    """Whether the numbers of a claim refute its verdict, by more than their rounding."""
+    least, largest = float(row["least"]), float(row["largest"])
+    bounds = [float(number) for number in re.findall(r"-?\d\S*", row["accepted"])]
+    low = -math.inf if row["accepted"].startswith("at most") else bounds[0]
+    high = math.inf if row["accepted"].startswith("at least") else bounds[-1]
+    # Shown with three digits: off by half a unit of the third, at most 0.5 %.
+    sign = 1 if row["verdict"].startswith("✓") else -1
+    room = [sign * 0.005 * abs(number) for number in (least, largest)]
+    inside = low <= least + room[0] and largest - room[1] <= high
+    return inside != (sign > 0)
+
+
 def nothing_escapes(notebook: Notebook) -> list[str]:
     """No cell is exempt from validation."""
     return [
@@ -257,6 +321,7 @@ EVERY_NOTEBOOK: tuple[Gate, ...] = (
     cells_short,
     public_names_only,
     claims_compared,
+    claims_measured,
     nothing_escapes,
     normal_form,
 )

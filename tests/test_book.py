@@ -16,12 +16,14 @@ import pytest
 import yaml
 from conftest import BOOK, CHAPTERS, ROOT
 
+from vaelib import claims
+
 sys.path.insert(0, str(ROOT / "tools"))
 import run_notebooks
 import validate_book
 
 MAX_BYTES = 700_000
-MAX_RUNS_BYTES = 20_000_000
+MAX_RUNS_BYTES = 40_000_000
 
 
 # --- the chapters -------------------------------------------------------------------------------
@@ -100,6 +102,86 @@ def test_every_claim_says_what_by_whom_and_why() -> None:
         assert row["source"] == "this book" or row["source"] in known, identifier
 
 
+def test_claim_lines_say_what_the_file_says(notebook: dict[str, Any]) -> None:
+    rows = claims.load_claims()
+    for identifier, line in gates.claim_lines(notebook).items():
+        said = rows[identifier]
+        assert line.endswith(f" · {identifier} · {said.sentence} Accepted: {said.interval}.")
+        assert said.fails in line or not line.startswith("✗")
+
+
+# --- the scoreboard -----------------------------------------------------------------------------
+
+MIN_CLAIMS, MIN_PUBLISHED = 30, 12
+# Verdict, claim with its source and id, published, measured, accepted.
+BOARD_ROW = re.compile(
+    r"^\| \**(?P<verdict>[✓✗] \w+)\** \| .*<br>.*? · \{ref\}`(?P<id>\S+) <claim-(?P=id)>`"
+    r".*? \| .*? \| (?P<measured>[^|]+) \| (?P<accepted>[^|<]+)<details>.*\|$",
+    re.M,
+)
+
+
+@pytest.fixture(scope="module")
+def scoreboard() -> dict[str, Any]:
+    return json.loads((BOOK / "11-scoreboard.ipynb").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def shown(scoreboard: dict[str, Any]) -> str:
+    return "\n".join(text for cell in gates.code_cells(scoreboard) for text in gates.texts(cell))
+
+
+def board_rows(shown: str) -> list[tuple[str, str, str, str]]:
+    """Every row of every table of the scoreboard: id, verdict, measured, accepted."""
+    return [row.group("id", "verdict", "measured", "accepted") for row in BOARD_ROW.finditer(shown)]
+
+
+def stored_rows() -> list[tuple[str, str, str, str]]:
+    """The same of the cells where the chapters made and measured their claims."""
+    found = []
+    for path in CHAPTERS:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        lines = gates.claim_lines(notebook)
+        for identifier, row in gates.measured_rows(notebook).items():
+            if row["values"] == "1":
+                words = row["median"]
+            elif row["least"] == row["largest"]:
+                words = f"{row['median']} ({row['values']} values)"
+            else:
+                middle = f"median {row['median']} ({row['values']} values)"
+                words = f"{row['least']} to {row['largest']}, {middle}"
+            found.append((identifier, lines[identifier][:7], words, row["accepted"]))
+    return found
+
+
+def test_the_scoreboard_shows_every_claim_as_its_chapter_stored_it(shown: str) -> None:
+    assert set(board_rows(shown)) == set(stored_rows())
+    assert {identifier for identifier, *_ in stored_rows()} == set(claim_rows())
+
+
+@pytest.mark.parametrize(("old", "new"), [("✓ holds", "✗ FAILS"), (" values)", "0 values)")])
+def test_a_scoreboard_that_drifted_is_noticed(shown: str, old: str, new: str) -> None:
+    assert old in shown
+    assert set(board_rows(shown.replace(old, new, 1))) != set(stored_rows())
+
+
+def test_the_scoreboard_discusses_every_claim_that_fails(scoreboard: dict[str, Any]) -> None:
+    text = gates.prose(scoreboard)
+    failed = [identifier for identifier, verdict, *_ in stored_rows() if "FAILS" in verdict]
+    assert [identifier for identifier in failed if f"<claim-{identifier}>`" not in text] == []
+
+
+def test_there_is_enough_on_the_scoreboard() -> None:
+    rows = claim_rows().values()
+    outside = [row for row in rows if row.get("published") and row["source"] != "this book"]
+    assert len(rows) >= MIN_CLAIMS
+    assert len(outside) >= MIN_PUBLISHED
+
+
+def test_the_scoreboard_is_stored_after_all_it_reads() -> None:
+    assert run_notebooks.chapters([])[-1].stem == "11-scoreboard"
+
+
 # --- the gates can fail -------------------------------------------------------------------------
 
 
@@ -121,14 +203,29 @@ def small_book() -> dict[str, Any]:
     claim.outputs = [
         nbformat.v4.new_output("stream", text="✓ holds · small · It is. Accepted: 0 to 2.\n")
     ]
+    values = nbformat.v4.new_code_cell(gates.CLAIM_VALUES, execution_count=4, id="values")
+    cells = ["small", "1", "1.00", "1.00", "1.00", "0 to 2", "✓ holds"]
+    data = {
+        "text/plain": f"{'  '.join(gates.CLAIM_COLUMNS)}\n{'  '.join(cells)}",
+        "text/html": "".join(f"<td>{cell}</td>" for cell in cells),
+    }
+    values.outputs = [nbformat.v4.new_output("execute_result", data, execution_count=4)]
     text = nbformat.v4.new_markdown_cell("See {numref}`fig-line`.", id="text")
-    notebook = nbformat.v4.new_notebook(cells=[text, hello, figure_cell(), claim])
+    notebook = nbformat.v4.new_notebook(cells=[text, hello, figure_cell(), claim, values])
     run_notebooks.normalise(notebook)
     return json.loads(nbformat.writes(notebook))
 
 
 def code(notebook: dict[str, Any], number: int) -> dict[str, Any]:
     return gates.code_cells(notebook)[number]
+
+
+def say(notebook: dict[str, Any], old: str, new: str, kinds: str = "text/") -> None:
+    """Change what the small book says it measured."""
+    data = code(notebook, 3)["outputs"][0]["data"]
+    for kind in data:
+        if kind.startswith(kinds):
+            data[kind] = gates.text_of(data[kind]).replace(old, new)
 
 
 def stream(name: str, text: str) -> dict[str, Any]:
@@ -189,6 +286,23 @@ SPOILED = {
     "claim that fails": (
         gates.claims_compared,
         lambda n: code(n, 2).update(outputs=[stream("stdout", "✗ FAILS · small · It is.\n")]),
+    ),
+    "claim without its numbers": (gates.claims_measured, lambda n: n["cells"].pop()),
+    "numbers before the claim": (
+        gates.claims_measured,
+        lambda n: n["cells"].insert(0, n["cells"].pop()),
+    ),
+    "numbers without a claim": (gates.claims_measured, lambda n: n["cells"].pop(-2)),
+    "numbers shown twice": (gates.claims_measured, lambda n: n["cells"].append(n["cells"][-1])),
+    "numbers of another claim": (gates.claims_measured, lambda n: say(n, "small", "large")),
+    "number that refutes its verdict": (gates.claims_measured, lambda n: say(n, "1.00", "2.10")),
+    "another verdict than the claim's": (
+        gates.claims_measured,
+        lambda n: say(n, "✓ holds", "✗ FAILS"),
+    ),
+    "another number for the browser": (
+        gates.claims_measured,
+        lambda n: say(n, "1.00", "1.01", "text/html"),
     ),
     "cell that escapes": (
         gates.nothing_escapes,

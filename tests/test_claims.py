@@ -1,7 +1,9 @@
 """Claims: the accepted interval, the printed line, and rows that are not claims."""
 
 import contextlib
+import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaelib import claim, claims
+from vaelib import Verdict, claim, claim_values, claims, scoreboard, show_verdicts
 
 few = settings(deadline=None, max_examples=60, database=None)
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -279,3 +281,199 @@ def test_infinity_is_accepted_by_no_interval(value):
             (math.inf if accepted[1] is None else 0.0),
         )
         assert not claims.Claim(id="x", low=low, high=high, **row).accepts(value)
+
+
+# --- what was measured --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def session(book, monkeypatch):
+    monkeypatch.setattr(claims, "_checked", {})
+    return book
+
+
+def values_of(id):
+    columns = claim_values()
+    place = columns["claim"].index(id)
+    return tuple(columns[name][place] for name in ("values", "least", "median", "largest"))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1.25, (1, 1.25, 1.25, 1.25)),
+        ([3.0, 1.0, 1.5], (3, 1.0, 1.5, 3.0)),
+        (np.array([[1.0, 2.0], [4.0, 8.0]]), (4, 1.0, 3.0, 8.0)),
+        (torch.tensor([0.5, 0.25], dtype=torch.float64), (2, 0.25, 0.375, 0.5)),
+        ([torch.tensor(2.0), torch.tensor(1.0)], (2, 1.0, 1.5, 2.0)),
+        ([-math.inf, 0.0, math.inf], (3, -math.inf, 0.0, math.inf)),
+    ],
+)
+def test_the_spread_is_that_of_all_numbers(session, value, expected):
+    claim("law", value)
+    assert values_of("law") == expected
+    assert all(type(number) is float for number in values_of("law")[1:])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (3, (1, 3, 3, 3)),
+        ([7, 5, 6], (3, 5, 6, 7)),
+        ([7, 5], (2, 5, 6, 7)),
+        ([7, 6], (2, 6, 6.5, 7)),
+        (np.int8([1, 127]), (2, 1, 64, 127)),
+        (torch.tensor([True, False, True]), (3, 0, 1, 1)),
+    ],
+)
+def test_counts_stay_whole_numbers(session, value, expected):
+    claim("count", value)
+    assert values_of("count") == expected
+    assert list(map(type, values_of("count"))) == list(map(type, expected))
+
+
+def test_nan_is_not_hidden_in_the_spread(session):
+    claim("law", [1.0, math.nan])
+    assert values_of("law")[0] == 2
+    assert all(math.isnan(number) for number in values_of("law")[1:])
+    assert claim_values()["verdict"] == ["✗ FAILS"]
+
+
+def test_the_spread_is_that_of_the_moment_of_the_claim(session):
+    value = torch.ones(2, dtype=torch.float64)
+    claim("law", value)
+    value += 5
+    assert values_of("law") == (2, 1.0, 1.0, 1.0)
+
+
+def test_claims_are_listed_in_their_order_and_the_last_check_counts(session):
+    claim("law", 1.0)
+    claim("error", 4)
+    claim("law", 1.5)
+    assert claim_values() == {
+        "claim": ["law", "error"],
+        "values": [1, 1],
+        "least": [1.5, 4],
+        "median": [1.5, 4],
+        "largest": [1.5, 4],
+        "accepted": ["0.8 to 1.2", "at most 3"],
+        "verdict": ["✗ FAILS", "✗ FAILS"],
+    }
+
+
+@pytest.mark.parametrize("attempt", [("lore", 1.0), ("law", [])])
+def test_what_was_no_check_is_not_listed(session, attempt):
+    with pytest.raises(ValueError, match=r"lore|law"):
+        claim(*attempt)
+    with pytest.raises(ValueError, match=r"^claim_values: expected claims to have been checked"):
+        claim_values()
+
+
+# --- the scoreboard -----------------------------------------------------------------------------
+
+ABOUT_LAW = (
+    "✓ holds · law · It is.",
+    ["law", "3", "0.900", "1.00", "1.10", "0.8 to 1.2", "✓ holds"],
+)
+ABOUT_ERROR = ("✗ FAILS · error · No.", ["error", "1", "4", "4", "4", "at most 3", "✗ FAILS"])
+ABOUT_COUNT = ("✓ holds · count · It is.", ["count", "2", "6", "6", "6", "at least 2", "✓ holds"])
+ABOUT_KURTOSIS = (
+    "✗ FAILS, as recorded: The mixture has heavier tails. · kurtosis · No.",
+    ["kurtosis", "1", "nan", "nan", "nan", "2.9 to 3.1", "✗ FAILS"],
+)
+
+
+def chapter(title, *found, lines=None, rows=None):
+    """A notebook that stores these claim lines and numbers."""
+    header = ["claim", "values", "least", "median", "largest", "accepted", "verdict"]
+    rows = [row for _, row in found] if rows is None else rows
+    shown = "\n".join("   ".join(row) for row in [header, *rows])
+    lines = [line for line, _ in found] if lines is None else lines
+    printed = [f"{line} Accepted: x.\n" for line in lines]
+    return {
+        "cells": [
+            {"cell_type": "markdown", "metadata": {}, "source": ["(label)=\n", f"# {title}\n"]},
+            {
+                "cell_type": "code",
+                "metadata": {"tags": ["nbval-check-output"]},
+                "outputs": [{"output_type": "stream", "name": "stdout", "text": printed}],
+            },
+            {
+                "cell_type": "code",
+                "metadata": {},
+                "outputs": [{"output_type": "execute_result", "data": {"text/plain": shown}}],
+            },
+        ]
+    }
+
+
+def board(tmp_path, **chapters):
+    (tmp_path / "claims.yml").write_text(ROWS, encoding="utf-8")
+    for name, content in chapters.items():
+        path = tmp_path / f"{name.replace('_', '-')}.ipynb"
+        path.write_text(json.dumps(content), encoding="utf-8")
+    return scoreboard(tmp_path)
+
+
+def test_the_scoreboard_is_read_from_the_chapters_in_their_order(tmp_path):
+    found = board(
+        tmp_path,
+        b2=chapter("Two", ABOUT_COUNT, ABOUT_KURTOSIS),
+        a1=chapter("One", ABOUT_ERROR),
+        a3={"cells": [{"cell_type": "markdown", "metadata": {}, "source": "no claims"}]},
+        intro=chapter("Start", ABOUT_LAW),
+    )
+    rows = claims.load_claims(tmp_path / "claims.yml")
+    assert found == [
+        Verdict(rows["law"], "intro", "Start", True, 3, "0.900", "1.00", "1.10"),
+        Verdict(rows["error"], "a1", "One", False, 1, "4", "4", "4"),
+        Verdict(rows["count"], "b2", "Two", True, 2, "6", "6", "6"),
+        Verdict(rows["kurtosis"], "b2", "Two", False, 1, "nan", "nan", "nan"),
+    ]
+    assert [verdict.spread for verdict in found] == [
+        "0.900 to 1.10, median 1.00 (3 values)",
+        "4",
+        "6 (2 values)",
+        "nan",
+    ]
+
+
+ALL = (ABOUT_LAW, ABOUT_ERROR, ABOUT_COUNT, ABOUT_KURTOSIS)
+STRANGE = ("✓ holds · lore · It is.", ["lore", "1", "1", "1", "1", "at least 0", "✓ holds"])
+
+
+@pytest.mark.parametrize(
+    ("chapters", "message"),
+    [
+        ({"a": chapter("A", *ALL[1:])}, "no chapter checks: law"),
+        ({"a": chapter("A", *ALL), "b": chapter("B", ABOUT_LAW)}, "'law' is checked by a and by b"),
+        ({"a": chapter("A", *ALL, STRANGE)}, "not in the file: lore"),
+        ({"a": chapter("A", *ALL, rows=[])}, r"for \[\]: expected a cell"),
+        ({"a": chapter("A", *ALL, rows=[r for _, r in ALL[1:]])}, "expected a cell"),
+        ({"a": chapter("A", *ALL, lines=[line for line, _ in ALL[1:]])}, "expected a cell"),
+    ],
+)
+def test_a_scoreboard_with_a_gap_is_an_error(tmp_path, chapters, message):
+    with pytest.raises(ValueError, match=message):
+        board(tmp_path, **chapters)
+
+
+def test_verdicts_are_shown_with_source_link_and_reason(book):
+    holds = Verdict(book["count"], "a1", "One", True, 2, "6", "6", "6")
+    fails = Verdict(book["kurtosis"], "a1", "One", False, 1, "4.00", "4.00", "4.00")
+    assert show_verdicts([holds, fails]).data.splitlines()[2:] == [
+        "| ✓ holds | Some variables are active.<br>this book · {ref}`count <claim-count>` "
+        "| about 8 | 6 (2 values) "
+        "| at least 2<details><summary>why</summary>Fewer would be none.</details> |",
+        "| **✗ FAILS** | The kurtosis is 3.<br>{cite:t}`asperti2020` · "
+        "{ref}`kurtosis <claim-kurtosis>`<br>**Why it fails:** The mixture has heavier tails. "
+        "| – | 4.00 "
+        "| 2.9 to 3.1<details><summary>why</summary>Three digits.</details> |",
+    ]
+
+
+def test_markup_in_a_sentence_is_shown_as_it_is():
+    said = claims.Claim("x", "KL(Q(z) || P) < $1 *a_b* `c`", "this book", 0, 1, "w")
+    row = show_verdicts([Verdict(said, "a", "A", True, 1, "0", "0", "0")]).data.splitlines()[2]
+    assert r"KL(Q(z) \|\| P) \< \$1 \*a\_b\* \`c\`<br>" in row
+    assert len(re.split(r"(?<!\\)\|", row)) == 7

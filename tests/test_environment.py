@@ -1,6 +1,7 @@
 """One set of versions: pyproject.toml, requirements.lock and environment.yml agree."""
 
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -31,7 +32,8 @@ def project() -> dict[str, dict[str, list[str]]]:
 def direct() -> list[Requirement]:
     data = project()
     lines = [*data["project"]["dependencies"], *data["build-system"]["requires"]]
-    for group in data["dependency-groups"].values():
+    extras = data["project"]["optional-dependencies"]
+    for group in [*extras.values(), *data["dependency-groups"].values()]:
         lines += [line for line in group if isinstance(line, str)]
     return [Requirement(line) for line in lines]
 
@@ -56,6 +58,21 @@ def test_lock_holds_nothing_but_exact_versions() -> None:
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     assert len(locked()) == len([line for line in lines if line and not line.startswith("#")])
     assert list(locked()) == sorted(locked())
+
+
+def test_what_an_extra_brings_is_there_when_the_tests_run() -> None:
+    data = project()
+    extras = data["project"]["optional-dependencies"]
+    assert extras["cluster"]
+    for lines in extras.values():
+        assert set(lines) <= {
+            line for line in data["dependency-groups"]["test"] if isinstance(line, str)
+        }
+
+
+def test_the_package_does_without_its_extras() -> None:
+    code = "import sys, vaelib; sys.exit('distributed' in sys.modules or 'dask' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_lock_forces_no_accelerator_package() -> None:

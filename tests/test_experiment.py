@@ -3,9 +3,15 @@
 The oracle of training is `reference`: the loop written out once more, from the documentation.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
+import pty
+import re
+import subprocess
+import termios
 
 import joblib
 import numpy as np
@@ -16,9 +22,30 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 import vaelib.experiment
-from vaelib import VAE, Autoencoder, Experiment, ImageData, Run, latent_statistics, sweep
+import vaelib.reproduce
+from vaelib import (
+    VAE,
+    Autoencoder,
+    Classifier,
+    ConvVAE,
+    Experiment,
+    ImageData,
+    LinearVAE,
+    Run,
+    classifier_experiment,
+    image_features,
+    latent_statistics,
+    sweep,
+)
 from vaelib._store import DamagedRunError
-from vaelib.experiment import MissingRunError, runs_folder, train, watched_steps
+from vaelib.experiment import (
+    MissingRunError,
+    _train_in_worker,
+    runs_folder,
+    train,
+    train_all,
+    watched_steps,
+)
 
 few = settings(deadline=None, max_examples=40, database=None)
 
@@ -29,13 +56,13 @@ def make_data(name="tiny", n=40, shape=(1, 3, 4)):
     pattern = torch.rand(2, shape[0] * shape[1] * shape[2], generator=generator)
     pixels = (factors @ pattern / 2).clamp(0, 1)
     images = (pixels * 255).to(torch.uint8).reshape(2 * n, *shape)
-    labels = torch.zeros(n, dtype=torch.int64)
+    labels = (3 * factors[:, 0]).to(torch.int64)
     return ImageData(
         name=name,
         train_images=images[:n],
-        train_labels=labels,
+        train_labels=labels[:n],
         test_images=images[n:],
-        test_labels=labels,
+        test_labels=labels[n:],
     )
 
 
@@ -110,6 +137,21 @@ def test_names_are_pinned_so_that_stored_runs_stay_found():
     assert experiment.name == f"glyphs-autoencoder2-seed7-{digest}"
 
 
+def test_the_newer_fields_have_names_too():
+    experiment = Experiment(free_bits=0.1, history=False, evaluation_samples=200, epochs=10)
+    text = '{"epochs":10,"evaluation_samples":200,"free_bits":0.1,"history":false}'
+    assert experiment.canonical == text
+    assert Experiment(**json.loads(text)) == experiment
+    # What a field leaves as it is, it does not name.
+    same = {"importance_samples": 1, "latent_dropout": 0, "binarise": False, "activation": "relu"}
+    assert dataclasses.replace(experiment, **same).canonical == text
+
+
+def test_the_classifiers_are_pinned_because_every_evaluation_needs_theirs():
+    assert classifier_experiment("mnist").name == "mnist-classifier32-seed0-0906ab9bfd0b"
+    assert classifier_experiment("glyphs").name == "glyphs-classifier32-seed0-50362d6c0983"
+
+
 def test_the_defaults_are_pinned_because_the_canonical_form_omits_them():
     # A default that changes would silently make another experiment of every stored run.
     assert dataclasses.asdict(Experiment()) == {
@@ -119,16 +161,26 @@ def test_the_defaults_are_pinned_because_the_canonical_form_omits_them():
         "latent": 16,
         "likelihood": "bernoulli",
         "decoder_variance": 1.0,
+        "learned_variance": False,
         "initialisation": "glorot",
+        "activation": "relu",
         "beta": 1.0,
         "beta_warmup": 0,
         "sample_from_epoch": 0,
         "free_variable": None,
         "revive_epochs": None,
+        "importance_samples": 1,
+        "free_bits": 0.0,
+        "latent_dropout": 0.0,
+        "binarise": False,
         "epochs": 20,
         "batch_size": 128,
         "learning_rate": 1e-3,
+        "final_learning_rate": None,
         "images": None,
+        "history": True,
+        "evaluation_samples": 0,
+        "evaluation_images": 2_000,
         "seed": 0,
     }
 
@@ -140,23 +192,36 @@ OTHER = {
     "latent": 4,
     "likelihood": "gaussian",
     "decoder_variance": 0.5,
+    "learned_variance": True,
     "initialisation": "torch",
+    "activation": "tanh",
     "beta": 2.0,
     "beta_warmup": 3,
     "sample_from_epoch": 2,
     "free_variable": 0,
     "revive_epochs": (1, 2),
+    "importance_samples": 5,
+    "free_bits": 0.1,
+    "latent_dropout": 0.2,
+    "binarise": True,
     "epochs": 9,
     "batch_size": 64,
     "learning_rate": 0.1,
+    "final_learning_rate": 1e-4,
     "images": 500,
+    "history": False,
+    "evaluation_samples": 200,
+    "evaluation_images": 100,
     "seed": 1,
 }
+# A Bernoulli likelihood has no variance to learn.
+NEEDS = {"learned_variance": {"likelihood": "gaussian"}}
 
 
 def test_every_field_counts_in_the_name():
     assert OTHER.keys() == {field.name for field in dataclasses.fields(Experiment)}
-    experiments = [Experiment(), *(Experiment(**{name: OTHER[name]}) for name in OTHER)]
+    changes = [{name: OTHER[name]} | NEEDS.get(name, {}) for name in OTHER]
+    experiments = [Experiment(), *(Experiment(**fields) for fields in changes)]
     digests = {e.name.rpartition("-")[2] for e in experiments}
     assert len(digests) == len(experiments)
     assert len(set(experiments)) == len(experiments)
@@ -218,11 +283,44 @@ def test_equal_experiments_have_one_name():
         ("revive_epochs", (4, 2)),
         ("revive_epochs", (-1, 2)),
         ("revive_epochs", (1, 21)),
+        ("importance_samples", 0),
+        ("free_bits", -0.1),
+        ("free_bits", float("nan")),
+        ("latent_dropout", -0.1),
+        ("latent_dropout", 1.0),
+        ("latent_dropout", float("nan")),
+        ("final_learning_rate", 0.0),
+        ("evaluation_samples", -1),
+        ("evaluation_images", 0),
     ],
 )
 def test_a_bad_experiment_is_an_error_that_names_the_argument(argument, value):
     with pytest.raises(ValueError, match=rf"^{argument}: expected .*, got .*"):
         Experiment(**{argument: value})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"beta": 2.0},
+        {"beta_warmup": 1},
+        {"sample_from_epoch": 1},
+        {"free_variable": 0},
+        {"revive_epochs": (0, 1)},
+        {"free_bits": 0.1},
+        {"latent_dropout": 0.1},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_belongs_to_the_elbo_is_an_error_with_importance_samples(changes):
+    assert small(**changes).importance_samples == 1
+    with pytest.raises(ValueError, match=r"^importance_samples: the IWAE bound has none of beta,"):
+        small(**changes, importance_samples=2)
+
+
+def test_importance_samples_go_with_all_that_is_not_of_the_elbo():
+    fields = {"binarise": True, "likelihood": "gaussian", "learned_variance": True}
+    assert small(importance_samples=2, evaluation_samples=9, **fields).importance_samples == 2
 
 
 def test_revival_may_last_to_the_end():
@@ -268,6 +366,33 @@ def test_the_model_is_the_one_described():
     assert type(small(model="Autoencoder").build((1, 3, 4))) is Autoencoder
 
 
+@pytest.mark.parametrize("kind", [ConvVAE, LinearVAE, Classifier])
+def test_each_model_is_built_with_its_shape_and_size(kind):
+    fields = {"hidden": (4, 6)} if kind is ConvVAE else {"hidden": ()}
+    if kind is LinearVAE:
+        fields |= {"likelihood": "gaussian", "learned_variance": True, "decoder_variance": 0.3}
+    model = small(model=kind.__name__, **fields).build((1, 4, 4))
+    assert type(model) is kind
+    assert model.shape == (1, 4, 4)
+    if kind is Classifier:
+        assert model.head.in_features == 3
+    else:
+        assert (model.hidden, model.latent) == (fields["hidden"], 3)
+    if kind is LinearVAE:
+        assert model.decoder_variance.item() == pytest.approx(0.3)
+
+
+def test_the_activation_is_that_of_all_hidden_layers():
+    model = small(activation="tanh").build((1, 3, 4))
+    x = torch.rand(5, 1, 3, 4)
+    hidden = torch.tanh(x.flatten(1) @ model.encoder[0].weight.T + model.encoder[0].bias)
+    mu = hidden @ model.mu.weight.T + model.mu.bias
+    torch.testing.assert_close(model.encode(x)[0], mu)
+    back = torch.tanh(mu @ model.decoder[0].weight.T + model.decoder[0].bias)
+    logits = back @ model.decoder[2].weight.T + model.decoder[2].bias
+    torch.testing.assert_close(model.decode(mu).flatten(1), logits.sigmoid())
+
+
 # ---- what training does -------------------------------------------------------------------------
 
 
@@ -280,42 +405,71 @@ def reference(experiment, data):
     adam = torch.optim.Adam(model.parameters(), lr=experiment.learning_rate)
     revived = -1
     for epoch in range(experiment.epochs):
+        if experiment.final_learning_rate:
+            fall = experiment.final_learning_rate / experiment.learning_rate
+            done = epoch / (experiment.epochs - 1)
+            adam.param_groups[0]["lr"] = experiment.learning_rate * fall**done
         if experiment.revive_epochs and epoch == experiment.revive_epochs[0]:
             with torch.no_grad():
                 mu, _ = model.encode(data.test_images.float() / 255)
             revived = int(mu.numpy().var(axis=0).argmin())
         index = torch.randperm(len(images), generator=order)
         for start in range(0, len(images), experiment.batch_size):
-            x = images[index[start : start + experiment.batch_size]]
-            flat = x.flatten(1)
-            mu, logvar = model.encode(x)
-            z, cost = mu, torch.zeros(len(x))
-            if experiment.model == "VAE":
-                if epoch >= experiment.sample_from_epoch:
-                    z = mu + logvar.exp().sqrt() * torch.randn(mu.shape, generator=noise)
-                for j in range(experiment.latent):
-                    weight = experiment.beta
-                    if epoch < experiment.beta_warmup:
-                        weight = experiment.beta * epoch / experiment.beta_warmup
-                    if j == experiment.free_variable:
-                        weight = 0.0
-                    if (
-                        j == revived
-                        and experiment.revive_epochs[0] <= epoch < experiment.revive_epochs[1]
-                    ):
-                        weight = 0.0
-                    kl = (mu[:, j] ** 2 + logvar[:, j].exp() - logvar[:, j] - 1) / 2
-                    cost = cost + weight * kl
-            output = model.decoder(z)
-            if experiment.likelihood == "bernoulli":
-                fit = (flat * F.logsigmoid(output) + (1 - flat) * F.logsigmoid(-output)).sum(1)
-            else:
-                normal = torch.distributions.Normal(output, experiment.decoder_variance**0.5)
-                fit = normal.log_prob(flat).sum(1)
+            batch = index[start : start + experiment.batch_size]
             adam.zero_grad()
-            (cost - fit).mean().backward()
+            if experiment.model == "Classifier":
+                chances = model(images[batch]).softmax(1)
+                right = chances[torch.arange(len(batch)), data.train_labels[batch]]
+                loss = -right.log().mean()
+            else:
+                loss = reference_loss(experiment, model, images[batch], epoch, revived, noise)
+            loss.backward()
             adam.step()
     return model, revived
+
+
+def reference_loss(experiment, model, x, epoch, revived, noise):
+    if experiment.binarise:
+        x = torch.bernoulli(x, generator=noise)
+    mu, logvar = model.encode(x)
+    if experiment.importance_samples > 1:
+        shape = (experiment.importance_samples, *mu.shape)
+        sigma = logvar.exp().sqrt()
+        z = mu + sigma * torch.randn(shape, generator=noise)
+        log_prior = torch.distributions.Normal(0, 1).log_prob(z).sum(2)
+        log_posterior = torch.distributions.Normal(mu, sigma).log_prob(z).sum(2)
+        fits = torch.stack([reference_fit(experiment, model, x, draw) for draw in z])
+        return -(fits + log_prior - log_posterior).exp().mean(0).log().mean()
+    if experiment.model == "Autoencoder":
+        return -reference_fit(experiment, model, x, mu).mean()
+    z, cost = mu, 0
+    if epoch >= experiment.sample_from_epoch:
+        z = mu + logvar.exp().sqrt() * torch.randn(mu.shape, generator=noise)
+    if experiment.latent_dropout or experiment.free_bits:  # both draw, with 0 as the chance
+        z = z * (torch.rand(z.shape, generator=noise) >= experiment.latent_dropout)
+    for j in range(experiment.latent):
+        weight = experiment.beta
+        if epoch < experiment.beta_warmup:
+            weight = experiment.beta * epoch / experiment.beta_warmup
+        if j == experiment.free_variable:
+            weight = 0.0
+        if j == revived and experiment.revive_epochs[0] <= epoch < experiment.revive_epochs[1]:
+            weight = 0.0
+        kl = ((mu[:, j] ** 2 + logvar[:, j].exp() - logvar[:, j] - 1) / 2).mean()
+        cost = cost + weight * kl.clamp(min=experiment.free_bits)
+    return cost - reference_fit(experiment, model, x, z).mean()
+
+
+def reference_fit(experiment, model, x, z):
+    output, flat = model.decoder(z), x.flatten(1)
+    if experiment.likelihood == "bernoulli":
+        return (flat * F.logsigmoid(output) + (1 - flat) * F.logsigmoid(-output)).sum(1)
+    if experiment.likelihood == "continuous_bernoulli":
+        return torch.distributions.ContinuousBernoulli(logits=output).log_prob(flat).sum(1)
+    variance = torch.tensor(experiment.decoder_variance)
+    if experiment.learned_variance:
+        variance = model.log_decoder_variance.exp()
+    return torch.distributions.Normal(output, variance.sqrt()).log_prob(flat).sum(1)
 
 
 FIELDS = {
@@ -347,6 +501,30 @@ FIELDS = {
     "images": {"images": 20},
     "seed": {"seed": 4},
     "Autoencoder": {"model": "Autoencoder"},
+    "importance_samples": {"importance_samples": 4},
+    "importance_samples, gaussian": {
+        "importance_samples": 3,
+        "likelihood": "gaussian",
+        "decoder_variance": 0.2,
+        "binarise": True,
+    },
+    "free_bits": {"free_bits": 0.01},
+    "free_bits and beta": {"free_bits": 0.02, "beta": 3.0, "free_variable": 2},
+    "latent_dropout": {"latent_dropout": 0.4},
+    "latent_dropout without noise": {"latent_dropout": 0.4, "sample_from_epoch": 4},
+    "latent_dropout and free_bits": {"latent_dropout": 0.2, "free_bits": 0.01},
+    "binarise": {"binarise": True},
+    "final_learning_rate": {"final_learning_rate": 1e-4},
+    "learned_variance": {
+        "likelihood": "gaussian",
+        "learned_variance": True,
+        "decoder_variance": 0.05,
+    },
+    "continuous_bernoulli": {"likelihood": "continuous_bernoulli"},
+    "activation": {"activation": "tanh"},
+    "ConvVAE": {"model": "ConvVAE", "hidden": (4, 6)},
+    "LinearVAE": {"model": "LinearVAE", "hidden": (), "likelihood": "gaussian"},
+    "Classifier": {"model": "Classifier", "hidden": ()},
 }
 
 
@@ -358,6 +536,8 @@ def plain_weights():
 @pytest.mark.parametrize("changes", FIELDS.values(), ids=FIELDS)
 def test_each_field_changes_training_as_documented(changes, plain_weights):
     experiment, data = small(**changes), make_data()
+    if experiment.model == "ConvVAE":
+        data = make_data(shape=(1, 4, 4))  # which two halves divide
     run = train(experiment, data)
     model, revived = reference(experiment, data)
     expected = model.state_dict()
@@ -372,6 +552,15 @@ def test_each_field_changes_training_as_documented(changes, plain_weights):
         for name, value in plain_weights.items()
     )
     assert differs == bool(changes)
+
+
+def test_what_is_free_is_used_where_no_variable_could_pay():
+    strict, lenient = (
+        train(small(beta=20.0, epochs=60, free_bits=b), make_data()).measurements["kl"]
+        for b in (0.0, 0.5)
+    )
+    assert strict.max() < 0.01
+    assert 0.2 < lenient.max() < 0.6
 
 
 def test_the_freed_variable_is_the_one_that_has_no_kl():
@@ -433,6 +622,34 @@ def test_the_watched_steps_go_from_first_to_last(epochs, steps):
     assert {epoch * steps for epoch in range(epochs + 1)} <= set(watched)
     assert {1, steps} <= set(watched)
     assert len(watched) <= 18 + 2 * epochs
+
+
+@few
+@given(epochs=st.integers(1, 40), steps=st.integers(1, 500))
+def test_up_to_40_epochs_the_history_looks_twice_in_each(epochs, steps):
+    halves = {half * steps // 2 for half in range(2 * epochs + 1)}
+    early = {int(step) for step in np.geomspace(1, steps, 16)}
+    assert watched_steps(epochs, steps) == halves | early
+
+
+@few
+@given(epochs=st.integers(41, 2_000), steps=st.integers(1, 500))
+def test_beyond_40_epochs_80_looks_are_evenly_spaced(epochs, steps):
+    watched = sorted(watched_steps(epochs, steps))
+    assert (watched[0], watched[-1]) == (0, epochs * steps)
+    assert len(watched) <= 81 + 16
+    gaps = np.diff([step for step in watched if step >= steps])
+    assert gaps.max() <= epochs * steps / 80 + 1
+    # The first gap may be shorter: the early steps end within it. So may be that of a step each.
+    assert gaps[1:].min() >= max(1, epochs * steps / 80 - 1)
+
+
+def test_without_a_history_all_else_is_the_same():
+    with_history, without = (train(small(history=h), make_data()) for h in (True, False))
+    assert without.history == {}
+    assert with_history.history
+    assert same_tensors(without.weights, with_history.weights)
+    assert same_tensors(without.measurements, with_history.measurements)
 
 
 @pytest.mark.parametrize("changes", [{}, {"batch_size": 100}, {"epochs": 1}, {"images": 1}])
@@ -502,6 +719,139 @@ def test_a_deterministic_autoencoder_has_no_elbo():
     assert "elbo" not in run.measurements
     assert torch.isposinf(run.measurements["kl"]).all()
     assert torch.equal(run.measurements["gain"], run.measurements["noisy_gain"])
+
+
+def test_a_learned_variance_is_among_the_measurements():
+    gaussian = {"likelihood": "gaussian", "decoder_variance": 0.05}
+    run = train(small(**gaussian, learned_variance=True), make_data())
+    learned = run.measurements["decoder_variance"]
+    torch.testing.assert_close(learned, run.weights["log_decoder_variance"].double().exp())
+    assert abs(learned - 0.05) > 1e-4
+    assert "decoder_variance" not in train(small(**gaussian), make_data()).measurements
+
+
+def test_a_classifier_has_an_accuracy_and_no_latent_variables():
+    data = make_data()
+    run = train(small(model="Classifier", hidden=(), latent=8, epochs=100), data)
+    assert run.history == {}
+    assert run.measurements.keys() == {"shape", "accuracy", "revived"}
+    with torch.no_grad():
+        answers = run.classifier()(data.test_images.double() / 255).argmax(1)
+    accuracy = (answers.numpy() == data.test_labels.numpy()).mean()
+    assert run.measurements["accuracy"].item() == pytest.approx(accuracy)
+    assert accuracy > 0.8  # the best single answer is right for about a third
+    assert {value.dtype for value in run.classifier().state_dict().values()} == {torch.float64}
+    assert not run.classifier().training
+
+
+def test_a_classifier_is_no_autoencoder_and_the_other_way_round():
+    with pytest.raises(ValueError, match=r"this run trained a classifier; use classifier\(\)"):
+        train(small(model="Classifier", hidden=()), make_data()).model()
+    with pytest.raises(ValueError, match=r"this run trained an autoencoder; use model\(\)"):
+        train(SMALL, make_data()).classifier()
+
+
+def test_image_features_are_those_of_the_last_hidden_layer():
+    judge = small(model="Classifier", hidden=(), latent=5).build((1, 3, 4))
+    images = torch.randint(256, (1_100, 1, 3, 4), dtype=torch.uint8)
+    found = image_features(judge, images)
+    assert found.shape == (1_100, 5)
+    pixels = images.float() / 255
+    torch.testing.assert_close(image_features(judge, pixels), found)
+    with torch.no_grad():
+        torch.testing.assert_close(judge(pixels), judge.head(found))
+    assert found.min() == 0
+    assert image_features(judge.double(), images).dtype == torch.float64
+
+
+# ---- evaluation ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sure_judge(runs, monkeypatch):
+    """A classifier that has learned enough of the small data to be sure of some images."""
+    judge = small(model="Classifier", hidden=(), latent=6, epochs=45, history=False)
+    monkeypatch.setattr(vaelib.experiment, "classifier_experiment", lambda dataset: judge)
+    return judge
+
+
+@pytest.mark.parametrize("changes", [{}, {"binarise": True}, {"importance_samples": 3}], ids=str)
+def test_an_evaluation_gives_what_its_documentation_says(sure_judge, changes):
+    """Against the same draws, with torch.distributions and NumPy in the place of the package."""
+    experiment = small(evaluation_samples=60, evaluation_images=7, **changes)
+    run = experiment.run()
+    data, judge = make_data(), sure_judge.run().classifier().float()
+    model = experiment.build((1, 3, 4))
+    model.load_state_dict(run.weights)
+    noise = torch.Generator().manual_seed(0)
+    said = run.measurements
+    with torch.no_grad():
+        x = data.test_images[[0, 5, 10, 15, 20, 25, 30]].float() / 255
+        if experiment.binarise:
+            x = torch.bernoulli(x, generator=noise)
+        mu, logvar = model.encode(x)
+        sigma = logvar.exp().sqrt()
+        z = mu + sigma * torch.randn(60, 7, 3, generator=noise)
+        log_prior = torch.distributions.Normal(0, 1).log_prob(z).sum(2)
+        log_posterior = torch.distributions.Normal(mu, sigma).log_prob(z).sum(2)
+        log_fit = torch.stack([reference_fit(experiment, model, x, draw) for draw in z])
+        weights = (log_fit + log_prior - log_posterior).double().exp().numpy()
+        expected = np.log(weights.mean(0))
+        error = weights.std(0) / weights.mean(0) / np.sqrt(60)
+        np.testing.assert_allclose(said["log_likelihood"], expected, rtol=1e-4)
+        np.testing.assert_allclose(said["log_likelihood_error"], error, rtol=1e-2, atol=1e-5)
+
+        draws = model.decode(torch.randn(10_000, 3, generator=noise))
+        sure = judge(draws).softmax(1).amax(1) > 0.9
+        a = judge.features(draws).double().numpy()
+        b = judge.features(data.test_images.float() / 255).double().numpy()
+    assert said["legibility"].item() == pytest.approx(sure.double().mean().item(), abs=2e-4)
+    assert 0 < said["legibility"] < 1
+    crossed = np.linalg.eigvals(np.cov(a.T) @ np.cov(b.T)).real.clip(0)
+    moments = np.trace(np.cov(a.T)) + np.trace(np.cov(b.T)) - 2 * np.sqrt(crossed).sum()
+    distance = np.square(a.mean(0) - b.mean(0)).sum() + moments
+    assert said["frechet"].item() == pytest.approx(distance, rel=1e-3)
+    assert distance > 0.01
+
+
+def test_an_evaluation_changes_nothing_else(sure_judge):
+    plain, evaluated = (train(small(evaluation_samples=k), make_data()) for k in (0, 5))
+    assert same_tensors(plain.weights, evaluated.weights)
+    assert same_tensors(plain.history, evaluated.history)
+    added = {"log_likelihood", "log_likelihood_error", "frechet", "legibility"}
+    assert evaluated.measurements.keys() - plain.measurements.keys() == added
+    both = {name: evaluated.measurements[name] for name in plain.measurements}
+    assert same_tensors(plain.measurements, both)
+    # There are only 40 test images, fewer than the 2,000 that were asked for.
+    assert evaluated.measurements["log_likelihood"].shape == (40,)
+
+
+def test_a_deterministic_autoencoder_is_not_evaluated(runs):
+    run = train(small(model="Autoencoder", evaluation_samples=5), make_data())
+    assert "log_likelihood" not in run.measurements
+
+
+def test_an_evaluation_trains_and_keeps_its_classifier(runs, no_training):
+    judge = classifier_experiment("tiny")
+    small(evaluation_samples=5).run(weights=False)
+    assert f"{judge.name}.run.safetensors" in files(runs)
+    no_training()
+    assert judge.run().classifier().head.in_features == 32
+
+
+def test_a_sweep_trains_the_classifier_once_before_all_that_need_it(runs, monkeypatch):
+    original, trained = vaelib.experiment.train, []
+
+    def counting(experiment, *args, **kwargs):
+        trained.append(experiment)
+        return original(experiment, *args, **kwargs)
+
+    monkeypatch.setattr(vaelib.experiment, "train", counting)
+    experiments = [small(seed=seed, evaluation_samples=5) for seed in range(3)]
+    sweep(experiments, jobs=1)
+    assert trained == [classifier_experiment("tiny"), *experiments]
+    sweep([small(seed=9, evaluation_samples=5)], jobs=1)
+    assert trained[4:] == [small(seed=9, evaluation_samples=5)]
 
 
 def test_the_model_of_a_run_is_float64_frozen_and_the_weights_are_float32():
@@ -704,6 +1054,61 @@ def test_models_built_by_threads_at_once_have_the_weights_of_their_seeds():
     assert all(same_tensors(a, b.state_dict()) for a, b in zip(alone, together, strict=True))
 
 
+def test_what_was_stored_meanwhile_is_not_trained_again(runs, no_training):
+    SMALL.run(weights=False)
+    (stored,) = runs.iterdir()
+    before = stored.stat().st_mtime_ns
+    no_training()
+    train_all([SMALL], weights=False, jobs=1)
+    assert stored.stat().st_mtime_ns == before
+
+
+def test_a_sweep_leaves_the_settings_of_its_caller_alone(runs, monkeypatch):
+    runs.parent.mkdir(exist_ok=True)
+    monkeypatch.chdir(runs.parent)
+    monkeypatch.setenv("VAELIB_RUNS", runs.name)
+    settings = dict(os.environ)
+    sweep([SMALL], jobs=1)
+    assert os.environ == settings
+    assert files(runs) == [f"{SMALL.name}.sweep.safetensors"]
+
+
+def test_a_worker_stores_where_its_caller_does(runs, monkeypatch):
+    """A worker has a working directory and settings of its own."""
+    monkeypatch.chdir(runs.parent)
+    monkeypatch.setenv("VAELIB_RUNS", "elsewhere")
+    monkeypatch.setenv("VAELIB_DATASET", "mnist")
+    caller = {"VAELIB_RUNS": "relative", "VAELIB_DATASET": "glyphs"}
+    _train_in_worker(SMALL, weights=False, settings=caller, folder=runs)
+    assert files(runs) == [f"{SMALL.name}.sweep.safetensors"]
+    assert os.environ["VAELIB_DATASET"] == "glyphs"
+    assert not (runs.parent / "elsewhere").exists()
+
+
+def test_on_a_terminal_a_sweep_shows_how_far_it_is_and_the_time_left(runs, monkeypatch):
+    leader, follower = pty.openpty()
+    os.set_blocking(leader, False)
+    termios.tcsetwinsize(leader, (24, 80))
+
+    def shown():
+        parts = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                parts.append(os.read(leader, 10_000))
+        return b"".join(parts).decode()
+
+    with os.fdopen(follower, "w", encoding="utf-8") as terminal:
+        assert terminal.isatty()
+        monkeypatch.setattr("sys.stderr", terminal)
+        sweep([SMALL, small(seed=4)], jobs=1)
+        bar = shown()
+        assert "| 0/2 [00:00<?," in bar
+        assert re.search(r"\| 2/2 \[\d\d:\d\d<00:00,", bar)  # the time it took < the time left
+        sweep([SMALL, small(seed=4)], jobs=1)
+        assert shown() == ""
+    os.close(leader)
+
+
 def test_an_empty_sweep(runs):
     assert sweep([]) == []
 
@@ -740,3 +1145,82 @@ def test_numbers_of_numpy_and_torch_are_numbers():
     other = Experiment(seed=np.int64(3), beta=torch.tensor(2), hidden=np.array([4, 5]))
     assert other == plain
     assert other.name == plain.name
+
+
+# ---- reproduction -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reproduction(runs, tmp_path, monkeypatch):
+    """Stored runs on three datasets, a place for the new ones, and the commands that check them."""
+    monkeypatch.setattr(vaelib.reproduce, "load", make_data)
+    monkeypatch.setattr(vaelib.reproduce, "FOLDER", tmp_path / "again")
+    commands = []
+
+    def record(command, env, **_):
+        commands.append((command, env["VAELIB_DATASET"], env["VAELIB_RUNS"]))
+        return subprocess.CompletedProcess(command, len(commands) - 1)
+
+    monkeypatch.setattr(vaelib.reproduce.subprocess, "run", record)
+    for dataset in ("mnist", "glyphs"):
+        small(dataset=dataset).run()
+        small(dataset=dataset, evaluation_samples=5).run(weights=False)
+    small(dataset="tiles").run(weights=False)
+    with joblib.parallel_config(backend="threading"):  # which sees what is set here
+        yield commands
+
+
+def test_everything_stored_is_trained_again_elsewhere_and_checked(
+    reproduction, runs, tmp_path, capfd
+):
+    before = {path.name: path.read_bytes() for path in runs.iterdir()}
+    assert len(before) == 7  # two of them the classifiers
+    assert vaelib.reproduce.main() == 1  # the first check was passed, the second was not
+    assert {path.name: path.read_bytes() for path in runs.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == before
+    assert [dataset for _, dataset, _ in reproduction] == ["mnist", "glyphs"]
+    assert {folder for _, _, folder in reproduction} == {str(tmp_path / "again")}
+    assert all({"--nbval-lax", "book"} <= set(command) for command, _, _ in reproduction)
+    said = capfd.readouterr().out
+    assert "4 of 4 runs to train, run\n3 of 3 runs to train, sweep\n" in said
+    assert "not at hand" not in said
+
+
+def test_a_reproduction_goes_on_where_it_was(reproduction, tmp_path, monkeypatch, capfd):
+    stored = runs_folder()
+    vaelib.reproduce.main()
+    gone = tmp_path / "again" / f"{small(dataset='tiles').name}.sweep.safetensors"
+    gone.unlink()
+    monkeypatch.setenv("VAELIB_RUNS", str(stored))
+    capfd.readouterr()
+    vaelib.reproduce.main()
+    assert gone.exists()
+    said = capfd.readouterr().out
+    assert "0 of 4 runs to train, run\n1 of 3 runs to train, sweep\n" in said
+
+
+def test_what_cannot_be_trained_here_is_taken_as_it_is_stored(
+    reproduction, runs, tmp_path, monkeypatch, capfd
+):
+    def only_glyphs(name):
+        if name == "tiles":
+            raise FileNotFoundError(name)
+        return make_data("glyphs")
+
+    monkeypatch.setattr(vaelib.reproduce, "load", only_glyphs)
+    assert vaelib.reproduce.main() == 0
+    assert [dataset for _, dataset, _ in reproduction] == ["glyphs"]
+    again = tmp_path / "again"
+    links = {path.name for path in again.iterdir() if path.is_symlink()}
+    assert links == {path.name for path in runs.iterdir() if "glyphs" not in path.name}
+    assert files(again) == files(runs)
+    said = capfd.readouterr().out
+    assert "mnist is not at hand: its runs are taken as they are stored." in said
+    assert "2 of 4 runs to train, run\n1 of 3 runs to train, sweep\n" in said
+
+    # When the images are there again, these runs are trained after all.
+    monkeypatch.setattr(vaelib.reproduce, "load", make_data)
+    monkeypatch.setenv("VAELIB_RUNS", str(runs))
+    vaelib.reproduce.main()
+    assert not any(path.is_symlink() for path in again.iterdir())
+    assert "2 of 4 runs to train, run\n2 of 3 runs to train, sweep\n" in capfd.readouterr().out

@@ -44,21 +44,82 @@ class Recorder:
 @given(n=st.integers(1, 200), batch_size=st.integers(1, 80), seed=st.integers(0, 2**40))
 def test_every_image_is_seen_once_and_the_last_batch_may_be_smaller(n, batch_size, seed):
     generator = torch.Generator().manual_seed(seed)
-    batches = [numbers(x) for x in minibatches(numbered_images(n), batch_size, generator)]
+    batches = [index.tolist() for index in minibatches(n, batch_size, generator)]
     assert sorted(chain.from_iterable(batches)) == list(range(n))
     assert [len(b) for b in batches[:-1]] == [batch_size] * (len(batches) - 1)
     assert len(batches[-1]) == (n - 1) % batch_size + 1
 
 
+def batches_seen(images, **arguments):
+    """What the loss is given, batch by batch."""
+    model, seen = small_model(), []
+
+    def loss(*given):
+        seen.append(given)
+        return model.mu.weight.square().sum()
+
+    fit(model, images, loss, **arguments)
+    return seen
+
+
 def test_batches_are_pixels_of_the_training_images():
     images = torch.randint(0, 256, (20, 3, 4, 5), dtype=torch.uint8)
-    generator = torch.Generator().manual_seed(0)
-    x = torch.cat(list(minibatches(images, 7, generator)))
+    x = torch.cat([x for x, _ in batches_seen(images, epochs=1, batch_size=7)])
     assert x.dtype == torch.float32
-    assert x.shape == images.shape
-    assert x.max() <= 1
     order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(x, images[order].float() / 255)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_floating_point_images_reach_the_loss_as_they_are(dtype):
+    # Data of a linear VAE need not lie in [0, 1].
+    images = 100 * torch.randn(20, 1, 2, 3, dtype=dtype)
+    x = torch.cat([x for x, _ in batches_seen(images, epochs=1, batch_size=7)])
+    assert x.dtype == dtype
+    assert torch.equal(x, images[torch.randperm(20, generator=torch.Generator().manual_seed(0))])
+
+
+def test_the_loss_gets_the_labels_of_its_images():
+    labels = torch.arange(50).flip(0) * 3
+    seen = batches_seen(numbered_images(50), labels=labels, epochs=2, batch_size=20)
+    assert [epoch for _, epoch, _ in seen] == [0, 0, 0, 1, 1, 1]
+    for x, _, own in seen:
+        assert own.tolist() == [3 * (49 - i) for i in numbers(x)]
+    # Labels change nothing about the order.
+    without = batches_seen(numbered_images(50), epochs=2, batch_size=20)
+    assert [numbers(x) for x, *_ in seen] == [numbers(x) for x, _ in without]
+
+
+def step_lengths(**arguments):
+    """How far each step moves a weight whose gradient is constant: Adam's learning rate."""
+    model, places = small_model().double(), []
+
+    def loss(x, epoch):
+        return model.mu.weight.sum()
+
+    def watch(step):
+        places.append(model.mu.weight[0, 0].item())
+
+    fit(model, numbered_images(10), loss, batch_size=5, watch=watch, **arguments)
+    return [a - b for a, b in pairwise(places)]
+
+
+def test_the_learning_rate_falls_geometrically_from_epoch_to_epoch_to_its_last_value():
+    found = step_lengths(epochs=4, learning_rate=8e-3, final_learning_rate=1e-3)
+    expected = [8e-3, 8e-3, 4e-3, 4e-3, 2e-3, 2e-3, 1e-3, 1e-3]
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("final", [None, 5e-3])
+def test_the_learning_rate_stays_unless_it_is_to_fall(final):
+    found = step_lengths(epochs=3, learning_rate=5e-3, final_learning_rate=final)
+    assert found == pytest.approx([5e-3] * 6, rel=1e-6)
+
+
+@pytest.mark.parametrize("final", [0.0, -1e-3, 2e-3, math.nan])
+def test_a_learning_rate_that_would_not_fall_is_an_error(final):
+    with pytest.raises(ValueError, match=r"^final_learning_rate: expected one up to 0.001, got "):
+        step_lengths(epochs=2, learning_rate=1e-3, final_learning_rate=final)
 
 
 def test_the_order_depends_on_the_seed_alone_and_changes_every_epoch():
@@ -200,12 +261,6 @@ def test_no_images_are_an_error():
     model = small_model()
     with pytest.raises(ValueError, match=r"^images: expected at least one image"):
         fit(model, numbered_images(0), Recorder(model), epochs=1)
-
-
-def test_images_that_are_not_bytes_are_an_error():
-    model = small_model()
-    with pytest.raises(TypeError, match=r"^images: "):
-        fit(model, torch.rand(4, 1, 2, 3), Recorder(model), epochs=1)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -1,6 +1,6 @@
 """vaelib: the models, the measures and the experiments of the book on variable collapse."""
 
-from vaelib.claims import claim
+from vaelib.claims import Claim, Verdict, claim, claim_values, scoreboard, show_verdicts
 from vaelib.data import ImageData, load, to_pixels
 from vaelib.experiment import Experiment, Run, classifier_experiment, image_features, sweep
 from vaelib.metrics import (
@@ -41,6 +41,7 @@ __all__ = [
     "COLOURS",
     "VAE",
     "Autoencoder",
+    "Claim",
     "Classifier",
     "ConvVAE",
     "Experiment",
@@ -52,7 +53,9 @@ __all__ = [
     "MarginalDecomposition",
     "PrincipalComponents",
     "Run",
+    "Verdict",
     "claim",
+    "claim_values",
     "classifier_experiment",
     "count_parameters",
     "drop_variables",
@@ -77,8 +80,10 @@ __all__ = [
     "reconstruction_gain",
     "reconstruction_log_likelihood",
     "sample_posterior",
+    "scoreboard",
     "show_images",
     "show_source",
+    "show_verdicts",
     "sweep",
     "table",
     "to_pixels",

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -158,6 +159,10 @@ class Experiment:
         ):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)!r}")
+        if not self.latent_dropout < 1:
+            raise ValueError(
+                f"latent_dropout: expected a probability below 1, got {self.latent_dropout!r}"
+            )
         if self.free_variable is not None and not 0 <= self.free_variable < self.latent:
             raise ValueError(
                 f"free_variable: expected one of {self.latent}, got {self.free_variable!r}"
@@ -381,17 +386,24 @@ def sweep(experiments: Iterable[Experiment], *, jobs: int | None = None) -> list
     """Run many experiments side by side, one core each, keeping only their measurements.
 
     Each result is stored as soon as it is there: a sweep that was stopped goes on where it was.
+    While a client of `dask.distributed` is open, the same call trains on its cluster, whose workers
+    need this package and must see the folders of the runs and of the data under the same names.
 
     Parameters
     ----------
     experiments : iterable of Experiment
     jobs : int, optional
-        How many at once; all cores by default.
+        How many at once; all cores by default. A cluster decides that for itself.
 
     Returns
     -------
     list of Run
         In the order of the experiments.
+
+    Raises
+    ------
+    MissingRunError
+        If one is not stored and training is forbidden.
     """
     wanted = list(experiments)
     missing = [e for e in dict.fromkeys(wanted) if e._stored(weights=False) is None]
@@ -400,14 +412,48 @@ def sweep(experiments: Iterable[Experiment], *, jobs: int | None = None) -> list
 
 
 def train_all(missing: list[Experiment], *, weights: bool, jobs: int | None = None) -> None:
-    """Train and store experiments side by side, with a progress bar if there are any."""
+    """Train and store experiments side by side, with a progress bar if there are any.
+
+    The classifiers with which they are evaluated come first.
+    """
     if not missing:
         return
     _check_training_allowed(missing[0])
-    train = joblib.delayed(partial(_train_and_store, weights=weights, progress=False))
-    parallel = joblib.Parallel(n_jobs=jobs or joblib.cpu_count(), return_as="generator_unordered")
-    for _ in tqdm(parallel(map(train, missing)), total=len(missing), unit="run"):
+    judges = {classifier_experiment(e.dataset) for e in missing if e.evaluation_samples}
+    train_all([e for e in judges if e._stored(weights=True) is None], weights=True, jobs=jobs)
+    # A worker may have started under other settings, or elsewhere.
+    settings = {name: value for name, value in os.environ.items() if name.startswith("VAELIB_")}
+    folder = runs_folder().absolute()
+    task = partial(_train_in_worker, weights=weights, settings=settings, folder=folder)
+    for _ in tqdm(_side_by_side(task, missing, jobs), total=len(missing), unit="run"):
         pass
+
+
+def _side_by_side(
+    task: Callable[[Experiment], None], experiments: list[Experiment], jobs: int | None
+) -> Iterator[None]:
+    """Do a task for each experiment, on the cluster at hand or on the cores of this machine."""
+    distributed = sys.modules.get("distributed")  # who has a client has imported it
+    try:
+        client = distributed.Client.current() if distributed else None
+    except ValueError:
+        client = None
+    if distributed and client:
+        # Not by joblib's dask backend: that waits for ever for a task that ended all its workers.
+        for future in distributed.as_completed(client.map(task, experiments, pure=False)):
+            yield future.result()
+    else:
+        parallel = joblib.Parallel(jobs or joblib.cpu_count(), return_as="generator_unordered")
+        yield from parallel(map(joblib.delayed(task), experiments))
+
+
+def _train_in_worker(
+    experiment: Experiment, weights: bool, settings: dict[str, str], folder: Path
+) -> None:
+    os.environ.update(settings)
+    if runs_folder().absolute() != folder:
+        os.environ["VAELIB_RUNS"] = str(folder)
+    _train_and_store(experiment, weights, progress=False)
 
 
 def _check_training_allowed(experiment: Experiment) -> None:
@@ -419,6 +465,9 @@ def _check_training_allowed(experiment: Experiment) -> None:
 
 
 def _train_and_store(experiment: Experiment, weights: bool, progress: bool) -> Path:
+    path = runs_folder() / f"{experiment.name}.{'run' if weights else 'sweep'}.safetensors"
+    if path.exists():  # stored since it was found missing, say by a worker that then died
+        return path
     _check_training_allowed(experiment)
     data = load(experiment.dataset)
     if data.name != experiment.dataset:
@@ -427,7 +476,6 @@ def _train_and_store(experiment: Experiment, weights: bool, progress: bool) -> P
             "machine; write dataset=load(...).name"
         )
     run = train(experiment, data, progress=progress)
-    path = runs_folder() / f"{experiment.name}.{'run' if weights else 'sweep'}.safetensors"
     (run if weights else dataclasses.replace(run, weights={})).write(path)
     return path
 
@@ -596,7 +644,8 @@ def evaluate(model: VAE, data: ImageData, experiment: Experiment) -> dict[str, T
     if experiment.binarise:
         x = torch.bernoulli(x, generator=generator)
     found = log_likelihood(model, x, experiment.evaluation_samples, generator)
-    judge = classifier_experiment(data.name).run().classifier().to(x.dtype)
+    with torch.enable_grad():  # it may have to be trained
+        judge = classifier_experiment(data.name).run().classifier().to(x.dtype)
     draws = model.sample(DRAWS, generator).clamp(0, 1)
     distance = frechet_distance(
         image_features(judge, draws), image_features(judge, data.test_images)

@@ -230,7 +230,7 @@ class ConvVAE(VAE):
     def __init__(
         self,
         shape: Sequence[int] = (1, 28, 28),
-        hidden: Sequence[int] = (16, 32, 128),
+        hidden: Sequence[int] = (8, 16, 256),
         latent: int = 16,
         **arguments: Any,
     ) -> None:
