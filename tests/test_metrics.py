@@ -15,10 +15,13 @@ from vaelib import (
     VAE,
     Autoencoder,
     LatentStatistics,
+    LinearVAE,
     elbo,
     encode_images,
     frechet_distance,
     latent_statistics,
+    linear_vae_log_likelihood,
+    log_likelihood,
     marginal_decomposition,
     mean_elbo,
     metrics,
@@ -138,6 +141,7 @@ MEASURES = {
     "reconstruction_error": reconstruction_error,
     "mean_elbo": lambda model, images: mean_elbo(model, images, generator(1)),
     "noisy_gain": lambda model, images: reconstruction_gain(model, images, generator(1)),
+    "log_likelihood": lambda model, images: log_likelihood(model, images, 30, generator(1)),
 }
 
 
@@ -153,7 +157,7 @@ def test_bytes_and_pixels_one_batch_or_many_give_the_same(name, likelihood, monk
     torch.testing.assert_close(whole, measure(model, turned))
     # Torch draws small blocks of noise by another rule than large ones, so only the measures
     # without noise can be compared between batch sizes.
-    if name not in ("mean_elbo", "noisy_gain"):
+    if name not in ("mean_elbo", "noisy_gain", "log_likelihood"):
         monkeypatch.setattr(metrics, "BATCH", 4)
         torch.testing.assert_close(whole, measure(model, images))
 
@@ -318,6 +322,119 @@ def test_gain_of_an_ignored_variable_is_exactly_zero():
         gain = reconstruction_gain(model, images, noise)
         assert gain[1] == 0
         assert gain.count_nonzero() == 2
+
+
+# ---- log-likelihood -----------------------------------------------------------------------------
+
+
+def linear_vae(mistake=0.0):
+    """A linear VAE whose encoder is the exact posterior but for a shift and a factor e^mistake."""
+    variance = 0.2
+    model = LinearVAE((1, 1, 4), latent=2, decoder_variance=variance).double()
+    # Orthogonal columns: only then is the exact posterior diagonal.
+    w = torch.tensor([[0.6, 0.0], [0.0, 0.9], [0.8, 0.0], [0.0, -0.5]]).double()
+    b = torch.tensor([0.3, 0.5, 0.2, 0.1]).double()
+    precision = 1 + w.square().sum(0) / variance
+    with torch.no_grad():
+        model.decoder[0].weight.copy_(w)
+        model.decoder[0].bias.copy_(b)
+        model.mu.weight.copy_(w.T / variance / precision[:, None])
+        model.mu.bias.copy_(-(w.T @ b) / variance / precision + mistake / precision.sqrt())
+        model.logvar.bias.copy_(-precision.log() + mistake)
+    return model
+
+
+def exact_log_likelihood(model, x):
+    w, b = (p.detach().numpy() for p in (model.decoder[0].weight, model.decoder[0].bias))
+    return stats.multivariate_normal(b, w @ w.T + 0.2 * np.eye(4)).logpdf(x.flatten(1).numpy())
+
+
+def test_log_likelihood_of_a_linear_vae_is_as_exact_as_its_standard_error_says():
+    model, x = linear_vae(mistake=0.4), random(500, 1, 1, 4)
+    found, error = log_likelihood(model, x, 1000, generator(1))
+    assert found.shape == error.shape == (500,)
+    exact = exact_log_likelihood(model, x)
+    np.testing.assert_allclose(linear_vae_log_likelihood(model, x), exact, rtol=1e-10)
+    scores = (found.numpy() - exact) / error.numpy()
+    assert (np.abs(scores) < 4).all()
+    # Standard errors of the mean and of the deviation of 500 normal scores: 0.045 and 0.032.
+    assert abs(scores.mean()) < 0.2
+    assert scores.std() == pytest.approx(1, abs=0.15)
+    assert 0.001 < error.min() < error.max() < 0.05
+
+
+def test_log_likelihood_needs_one_draw_only_where_the_posterior_is_exact():
+    model, x = linear_vae(), random(20, 1, 1, 4)
+    for samples in (1, 3):
+        found, error = log_likelihood(model, x, samples, generator())
+        np.testing.assert_allclose(found, exact_log_likelihood(model, x), rtol=1e-10)
+        np.testing.assert_allclose(error, 0, atol=1e-10)
+
+
+def test_log_likelihood_of_a_bernoulli_network_agrees_with_the_integral():
+    model, (images, pixels) = network(latent=1), bytes_and_pixels(3)
+    found, error = log_likelihood(model, images, 4000, generator(1))
+    grid = torch.linspace(-9, 9, 4001).double()
+    with torch.no_grad():
+        mean = model.decode(grid[:, None])
+        for i in range(3):
+            log = pixels[i] * mean.log() + (1 - pixels[i]) * (1 - mean).log()
+            density = log.sum((1, 2, 3)).exp().numpy() * stats.norm.pdf(grid.numpy())
+            exact = math.log(integrate.simpson(density, x=grid.numpy()))
+            assert found[i].item() == pytest.approx(exact, abs=5 * error[i].item())
+    assert error.max() < 0.05
+
+
+@few
+@given(
+    n=st.integers(1, 12),
+    samples=st.integers(1, 12),
+    decodes=st.integers(1, 15),
+    batch=st.integers(1, 15),
+)
+def test_log_likelihood_counts_each_draw_of_each_image_once(n, samples, decodes, batch):
+    x = random(n, 1, 1, 4)
+    drawn = {}
+
+    def numbered_weights(model, part, count, generator):
+        """Draw number i of any image weighs i, times e to its first pixel."""
+        assert count * len(part) <= decodes, "more codes at once than there is memory for"
+        first = part[:, 0, 0, 0]
+        start = drawn.get(first[0].item(), 0)
+        drawn.update({value: start + count for value in first.tolist()})
+        return torch.arange(start + 1, start + count + 1).double().log()[:, None] + first
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "DECODES", decodes)
+        patch.setattr(metrics, "BATCH", batch)
+        patch.setattr(metrics, "importance_weights", numbered_weights)
+        found, error = log_likelihood(linear_vae(), x, samples)
+    assert drawn == dict.fromkeys(x[:, 0, 0, 0].tolist(), samples)
+    weights = np.arange(1, samples + 1)
+    np.testing.assert_allclose(found, x[:, 0, 0, 0] + math.log(weights.mean()), rtol=1e-10)
+    relative = weights.std() / weights.mean() / math.sqrt(samples)
+    np.testing.assert_allclose(error, np.full(n, relative), rtol=1e-10, atol=1e-12)
+
+
+def test_log_likelihood_depends_on_the_generator_alone():
+    model, (images, _) = network(), bytes_and_pixels()
+    first = log_likelihood(model, images, 20, generator(1))
+    torch.manual_seed(99)
+    for a, b in zip(first, log_likelihood(model, images, 20, generator(1)), strict=True):
+        assert torch.equal(a, b)
+    other = log_likelihood(model, images, 20, generator(2))
+    assert not torch.equal(first.log_likelihood, other.log_likelihood)
+
+
+@pytest.mark.parametrize("samples", [0, -1])
+def test_log_likelihood_without_samples_is_an_error(samples):
+    with pytest.raises(ValueError, match=r"^samples: expected at least 1, got "):
+        log_likelihood(network(), bytes_and_pixels()[0], samples)
+
+
+def test_log_likelihood_of_a_deterministic_autoencoder_is_an_error():
+    with pytest.raises(ValueError, match=r"^model: expected a VAE, got Autoencoder"):
+        log_likelihood(network(Autoencoder), bytes_and_pixels()[0])
 
 
 # ---- decomposition of the mean KL ---------------------------------------------------------------

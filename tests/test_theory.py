@@ -229,7 +229,7 @@ def test_a_general_optimiser_finds_the_same_optimum(seed, noise, beta):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_probabilistic_pca_by_em_finds_the_same_optimum(seed):
     random = np.random.default_rng(seed)
-    noise = 0.7
+    noise = 0.5
     x = random.multivariate_normal(np.full(5, 0.5), random_covariance(random), size=400)
     centred = x - x.mean(0)
     w = random.normal(size=(5, 4))
