@@ -242,8 +242,8 @@ def test_continuous_bernoulli_likelihood():
     torch.testing.assert_close(found, expected)
 
 
-# From 0 over the border of the series to sizes at which torch.distributions is still exact.
-LOGITS = [0.0, 1e-12, 1e-6, 1e-3, 9.9e-3, 1.01e-2, 0.1, 1.0, 7.0, 20.0]
+# From 0 over the border of the series to sizes at which torch.distributions still has its digits.
+LOGITS = [0.0, 1e-12, 1e-6, 1e-3, 9.9e-3, 1.01e-2, 0.1, 1.0, 7.0]
 
 
 def test_the_normaliser_agrees_with_torch_distributions_near_0_too():
@@ -505,7 +505,7 @@ def test_importance_weights_agree_with_torch_distributions_on_the_same_draws(lik
 
 
 def test_iwae_is_the_elbo_with_one_draw_and_rises_to_the_log_likelihood_with_more():
-    model, marginal = linear_gaussian(mistake=-0.5)
+    model, marginal = linear_gaussian(mistake=0.5)
     x, n = torch.tensor([0.9, 0.1, 0.7]).double(), 20_000
     many = x.expand(n, 1, 1, 3)
     with torch.no_grad():
