@@ -174,8 +174,11 @@ def log_likelihood(
         as it is well below 1; it says nothing of weights that no draw has met.
     """
     _check_at_least_one(images)
+    if samples < 1:
+        raise ValueError(f"samples: expected at least 1, got {samples}")
     values, errors = torch.empty(2, len(images), dtype=model.mu.weight.dtype)
-    at_once = max(1, DECODES // samples)  # images; with many samples these are split too
+    # Images at once; with many samples these are split too.
+    at_once = max(1, min(BATCH, DECODES // samples))
     for part, value, error in zip(
         images.split(at_once), values.split(at_once), errors.split(at_once), strict=True
     ):

@@ -322,7 +322,7 @@ class Classifier(nn.Module):
     Parameters
     ----------
     shape : (channels, height, width)
-        Shape of one image; height and width divisible by 4.
+        Shape of one image.
     features : int
         Width of the last hidden layer.
     classes : int

@@ -98,7 +98,8 @@ def log_normaliser(logits: Tensor) -> Tensor:
     small = size < 1e-2  # where the quotient loses its digits, the series has them all
     safe = torch.where(small, 1.0, size)
     decayed = torch.where(small, -size / 2 + size.square() / 24, (-(-safe).expm1() / safe).log())
-    return logits.clamp(min=0) + decayed
+    # Half of η + |η| is max(η, 0), with the right slope at 0 too.
+    return 0.5 * (logits + size) + decayed
 
 
 def elbo(

@@ -95,7 +95,7 @@ def linear_vae_optimum(
     """
     if not (eigenvalues >= 0).all():
         raise ValueError("eigenvalues: expected numbers >= 0")
-    if not (noise_variance > 0 and beta > 0):
+    if not (0 < noise_variance < math.inf and 0 < beta < math.inf):
         raise ValueError(
             f"noise_variance, beta: expected numbers > 0, got {noise_variance} and {beta}"
         )
