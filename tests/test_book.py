@@ -36,7 +36,7 @@ def test_gate(gate: gates.Gate, notebook: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("gate", gates.EVERY_CHAPTER, ids=lambda gate: gate.__name__)
 def test_chapter_gate(gate: gates.Gate, chapter: Path, notebook: dict[str, Any]) -> None:
-    if chapter.stem != "intro":
+    if chapter.stem != "index":
         assert gate(notebook) == []
 
 
@@ -434,7 +434,7 @@ def test_validation_forbids_training() -> None:
 
 def test_the_picture_of_the_readme_is_the_one_the_intro_computed() -> None:
     stored = (BOOK / "_static" / "overview.png").read_bytes()
-    intro = json.loads((BOOK / "intro.ipynb").read_text(encoding="utf-8"))
+    intro = json.loads((BOOK / "index.ipynb").read_text(encoding="utf-8"))
     pictures = [
         base64.b64decode(gates.text_of(output["data"]["image/png"]))
         for cell in gates.code_cells(intro)

@@ -77,7 +77,7 @@ def run(path: Path) -> float:
     partial = path.with_suffix(".partial")
     partial.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
     partial.replace(path)
-    if path.stem == "intro":
+    if path.stem == "index":
         keep_overview(notebook)
     return time.monotonic() - start
 

@@ -195,7 +195,7 @@ def scoreboard(folder: Path = CLAIMS_FILE.parent) -> list[Verdict]:
     claims = load_claims(folder / CLAIMS_FILE.name)
     found: dict[str, Verdict] = {}
     # The introduction has no number; it comes first.
-    for path in sorted(folder.glob("*.ipynb"), key=lambda path: (path.stem != "intro", path.stem)):
+    for path in sorted(folder.glob("*.ipynb"), key=lambda path: (path.stem != "index", path.stem)):
         for verdict in _verdicts(path, claims):
             if verdict.claim.id in found:
                 other = found[verdict.claim.id].chapter

@@ -36,7 +36,7 @@ class PublicNames(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the nodes of all names of the module."""
-        package = Path(self.env.srcdir) / "vaelib"
+        package = Path(self.env.srcdir).parent / "vaelib"
         module = self.arguments[0]
         source = package / f"{module}.py"
         for path in (package / "__init__.py", source):
