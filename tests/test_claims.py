@@ -421,11 +421,11 @@ def test_the_scoreboard_is_read_from_the_chapters_in_their_order(tmp_path):
         b2=chapter("Two", ABOUT_COUNT, ABOUT_KURTOSIS),
         a1=chapter("One", ABOUT_ERROR),
         a3={"cells": [{"cell_type": "markdown", "metadata": {}, "source": "no claims"}]},
-        intro=chapter("Start", ABOUT_LAW),
+        index=chapter("Start", ABOUT_LAW),
     )
     rows = claims.load_claims(tmp_path / "claims.yml")
     assert found == [
-        Verdict(rows["law"], "intro", "Start", True, 3, "0.900", "1.00", "1.10"),
+        Verdict(rows["law"], "index", "Start", True, 3, "0.900", "1.00", "1.10"),
         Verdict(rows["error"], "a1", "One", False, 1, "4", "4", "4"),
         Verdict(rows["count"], "b2", "Two", True, 2, "6", "6", "6"),
         Verdict(rows["kurtosis"], "b2", "Two", False, 1, "nan", "nan", "nan"),
