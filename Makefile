@@ -24,11 +24,11 @@ BOOK_SOURCES := _config.yml _toc.yml book/. vaelib/. \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve test unit pages validate check format notebooks reproduce lock clean distclean
+.PHONY: help book serve test unit pages validate check format notebooks explorables reproduce lock clean distclean
 
 help:  ## list the targets
 	@echo 'usage: make TARGET'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # --- set-up: done once, and again only when the pins change ---------------------------------------------------
 
@@ -95,6 +95,9 @@ format: $(VENV)/.full  ## format code and notebooks, mend what the linter can me
 
 notebooks: $(VENV)/.full  ## run every chapter and store its outputs (CHAPTER=05 for one)
 	$(PYTHON) tools/run_notebooks.py $(CHAPTER)
+
+explorables: $(VENV)/.full  ## write the numbers and still pictures of what readers can move, from the stored runs
+	$(PYTHON) tools/explorables.py
 
 reproduce: $(VENV)/.full  ## train everything again and check every claim; can be stopped and goes on
 	$(PYTHON) -m vaelib.reproduce

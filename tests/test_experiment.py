@@ -179,6 +179,7 @@ def test_the_defaults_are_pinned_because_the_canonical_form_omits_them():
         "final_learning_rate": None,
         "images": None,
         "history": True,
+        "filmed_images": 0,
         "evaluation_samples": 0,
         "evaluation_images": 2_000,
         "seed": 0,
@@ -210,6 +211,7 @@ OTHER = {
     "final_learning_rate": 1e-4,
     "images": 500,
     "history": False,
+    "filmed_images": 3,
     "evaluation_samples": 200,
     "evaluation_images": 100,
     "seed": 1,
@@ -680,6 +682,25 @@ def test_the_history_starts_at_the_first_weights_and_ends_at_the_last():
             torch.testing.assert_close(
                 run.history[name][row], torch.as_tensor(value), rtol=1e-4, atol=1e-6
             )
+
+
+def test_filmed_images_are_the_reconstructions_of_the_moment_and_change_nothing_else():
+    data = make_data()
+    plain, filmed = train(SMALL, data), train(small(filmed_images=3), data)
+    film = filmed.history.pop("film")
+    assert same_tensors(plain.history, filmed.history)
+    assert same_tensors(plain.weights, filmed.weights)
+    assert film.shape == (len(filmed.history["step"]), 3, *data.test_images.shape[1:])
+    assert film.dtype == torch.uint8
+    x = data.test_images[:3].float() / 255
+    for row, model in [(0, SMALL.build((1, 3, 4))), (-1, filmed.model().float())]:
+        pixels = model.decode(model.encode(x)[0]).detach()
+        assert (film[row] - 255 * pixels).abs().max() <= 0.501
+
+
+def test_a_film_needs_a_history():
+    with pytest.raises(ValueError, match=r"^filmed_images: "):
+        small(filmed_images=3, history=False)
 
 
 def test_the_measurements_are_those_of_the_trained_model_in_float64():

@@ -54,7 +54,8 @@ def test_a_stored_run_is_whole_and_has_its_right_name(path: Path) -> None:
     assert not any(value.isnan().any() for value in run.measurements.values())
     assert bool(run.history) == (experiment.history and experiment.model != "Classifier")
     if run.history:
-        assert run.history.keys() == {"step", *PER_VARIABLE}
+        filmed = {"film"} if experiment.filmed_images else set()
+        assert run.history.keys() == {"step", *PER_VARIABLE, *filmed}
         for name in PER_VARIABLE:
             assert run.history[name].shape == (len(run.history["step"]), experiment.latent)
             assert not run.history[name].isnan().any()

@@ -30,6 +30,7 @@ from vaelib.metrics import (
     latent_statistics,
     log_likelihood,
     mean_elbo,
+    reconstruct,
     reconstruction_error,
     reconstruction_gain,
 )
@@ -101,6 +102,8 @@ class Experiment:
         Train on the first so many images only.
     history : bool
         Whether the latent variables are measured during training too, or only at its end.
+    filmed_images : int
+        Keep, as often as the variables are measured, how so many test images are reconstructed.
     evaluation_samples : int
         If any, measure after training also the held-out log-likelihood, with so many importance
         samples per image, and the quality of prior draws.
@@ -134,6 +137,7 @@ class Experiment:
     final_learning_rate: float | None = None
     images: int | None = None
     history: bool = True
+    filmed_images: int = 0
     evaluation_samples: int = 0
     evaluation_images: int = 2_000
     seed: int = 0
@@ -155,7 +159,7 @@ class Experiment:
                 raise ValueError(f"{name}: expected a positive number, got {value!r}")
         for name in (
             *("beta", "beta_warmup", "sample_from_epoch"),
-            *("free_bits", "latent_dropout", "evaluation_samples"),
+            *("free_bits", "latent_dropout", "evaluation_samples", "filmed_images"),
         ):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)!r}")
@@ -182,6 +186,8 @@ class Experiment:
                 "importance_samples: the IWAE bound has none of "
                 f"{', '.join(_OF_THE_ELBO)}; leave them as they are"
             )
+        if self.filmed_images and not self.history:
+            raise ValueError("filmed_images: they are filmed for the history, which is off")
         # The model itself checks its arguments; on the meta device that costs nothing.
         with torch.device("meta"):
             self._new_model((1, 64, 64))
@@ -277,7 +283,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("learning_rate", "final_learning_rate"), float),
     **dict.fromkeys(("latent", "beta_warmup", "sample_from_epoch", "free_variable"), _whole),
     **dict.fromkeys(("epochs", "batch_size", "images", "seed", "importance_samples"), _whole),
-    **dict.fromkeys(("evaluation_samples", "evaluation_images"), _whole),
+    **dict.fromkeys(("evaluation_samples", "evaluation_images", "filmed_images"), _whole),
     **dict.fromkeys(("learned_variance", "binarise", "history"), bool),
 }
 
@@ -300,7 +306,8 @@ class Run:
         Empty, or ``step`` (times,) and, at each of these steps, per variable (times, latent):
         ``mu_variance``, ``mean_variance`` and ``kl`` over the first 1,000 test images, ``gain``
         (z at the posterior mean) and ``noisy_gain`` (z drawn from the posterior) over the first
-        500. Nats per image.
+        500. Nats per image. With ``filmed_images`` also ``film`` (times, images, channels, height,
+        width), uint8: the first test images, reconstructed from the posterior mean.
     measurements : dict of Tensor
         After training, in float64: ``mu_variance``, ``mean_variance``, ``kl`` over the whole test
         set, ``gain`` and ``noisy_gain`` over its first 2,000 images, each (latent,); ``nats`` and
@@ -508,8 +515,8 @@ def _train(experiment: Experiment, data: ImageData, progress: str | None) -> Run
 
     def watch(step: int) -> None:
         if experiment.history and step in steps and isinstance(model, Autoencoder):
-            for name, value in _glance(model, data).items():
-                history.setdefault(name, []).append(value.float())
+            for name, value in _glance(model, data, experiment.filmed_images).items():
+                history.setdefault(name, []).append(value)
 
     fit(
         model,
@@ -602,8 +609,13 @@ def _per_variable(
     }
 
 
-def _glance(model: Autoencoder, data: ImageData) -> dict[str, Tensor]:
-    return _per_variable(model, _statistics(model, data), data.test_images[:GAIN_IMAGES])
+def _glance(model: Autoencoder, data: ImageData, filmed: int) -> dict[str, Tensor]:
+    seen = _per_variable(model, _statistics(model, data), data.test_images[:GAIN_IMAGES])
+    seen = {name: value.float() for name, value in seen.items()}
+    if filmed:
+        pixels = reconstruct(model, data.test_images[:filmed]).clamp(0, 1)
+        seen["film"] = (255 * pixels).round().to(torch.uint8)
+    return seen
 
 
 @torch.no_grad()

@@ -1,0 +1,138 @@
+"""What the explorables show is what the stored runs and the data give."""
+
+import base64
+import io
+import json
+import re
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from PIL import Image
+
+from vaelib import Experiment, load
+
+sys.path.insert(0, str(ROOT / "tools"))
+import explorables as tool
+
+STATIC = ROOT / "book" / "_static" / "explorables"
+
+
+NAMES = sorted(tool.EXPLORABLES)
+
+
+def kept(name: str) -> dict[str, Any]:
+    """The data of an explorable, as its page reads them."""
+    text = (STATIC / f"{name}.data.js").read_text(encoding="utf-8")
+    found = re.search(rf'^Explorables\.provide\("{name}", (.*)\);$', text, re.MULTILINE)
+    assert found
+    return json.loads(found[1])
+
+
+def unpacked(packed: dict[str, str]) -> np.ndarray:
+    raw = base64.b64decode(packed["base64"])
+    return np.frombuffer(raw, np.dtype(packed["kind"]).newbyteorder("<"))
+
+
+def differences(kept: Any, made: Any, where: str = "") -> list[str]:
+    """Where two of the same structure differ by more than rounding does on another machine."""
+    if isinstance(kept, dict) and kept.keys() == made.keys():
+        if "base64" in kept:
+            a, b = unpacked(kept), unpacked(made)
+            step = 1 if a.dtype.kind == "i" else 0
+            same = a.shape == b.shape and np.allclose(a, b, rtol=1e-6, atol=step)
+            return [] if same else [where]
+        return [d for key in kept for d in differences(kept[key], made[key], f"{where}.{key}")]
+    if isinstance(kept, list) and isinstance(made, list) and len(kept) == len(made):
+        pairs = enumerate(zip(kept, made, strict=True))
+        return [d for i, (a, b) in pairs for d in differences(a, b, f"{where}[{i}]")]
+    if isinstance(kept, float):
+        return [] if kept == pytest.approx(made, rel=2e-4, abs=1e-9) else [where]
+    return [] if kept == made else [where]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_export_gives_again_what_is_kept(name: str) -> None:
+    if load(tool.DATASET).name != tool.DATASET:
+        pytest.skip(f"{tool.DATASET} is not at hand")
+    collect, _ = tool.EXPLORABLES[name]
+    assert differences(kept(name), json.loads(json.dumps(collect()))) == []
+
+
+def test_the_comparison_sees_a_change_of_one_number() -> None:
+    data = kept("sixteen-sliders")
+    for path in (("kl", 3), ("digits", 7, 2), ("decoder", 4, "weight"), ("active", 0)):
+        other = json.loads(json.dumps(data))
+        *outer, last = path
+        place = other
+        for key in outer:
+            place = place[key]
+        if path[0] == "decoder":
+            numbers = unpacked(place[last]).copy()
+            numbers[0] += 3
+            place[last] = tool.packed("int16", numbers)
+        else:
+            place[last] = not place[last] if path[0] == "active" else place[last] * 1.001 + 0.001
+        assert len(differences(data, other)) == 1, path
+
+
+def decoded(layers: list[dict[str, Any]], z: np.ndarray) -> np.ndarray:
+    """What the page's decoder computes, from the numbers that the page has."""
+    for depth, layer in enumerate(layers):
+        step = unpacked(layer["step"])
+        weight = unpacked(layer["weight"]).reshape(len(step), layer["inputs"]) * step[:, None]
+        z = z @ weight.T + unpacked(layer["bias"])
+        z = np.maximum(z, 0) if depth < len(layers) - 1 else 1 / (1 + np.exp(-z))
+    return z
+
+
+# These need the runs only, and hold on a machine without MNIST too.
+DECODERS = {
+    "sixteen": (kept("sixteen-sliders")["decoder"], tool.SIXTEEN),
+    **{
+        model["name"]: (model["decoder"], tool.PLANE[model["name"]])
+        for model in kept("latent-plane")["models"]
+    },
+}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_the_kept_decoder_draws_what_the_stored_run_draws(name: str) -> None:
+    layers, experiment = DECODERS[name]
+    model = experiment.run().model()
+    generator = torch.Generator().manual_seed(1)
+    spread = 20.0 if name == "Autoencoder" else 1.5
+    z = spread * torch.randn(200, model.latent, generator=generator, dtype=torch.float64)
+    apart = np.abs(decoded(layers, z.numpy()) - model.decode(z).flatten(1).numpy())
+    assert apart.max() < 1e-3
+    assert apart.mean() < 1e-4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_data_name_the_experiments_they_come_from(name: str) -> None:
+    data = kept(name)
+    said = [data, *data.get("models", [])]
+    experiments = [
+        Experiment(**json.loads(part["experiment"])) for part in said if "experiment" in part
+    ]
+    stored = {"latent-plane": 2, "sixteen-sliders": 1, "tug-of-war": 1, "water-level": 0}[name]
+    assert len(experiments) == stored
+    assert all(experiment._stored(weights=True) for experiment in experiments)
+
+
+def test_the_film_is_the_one_of_the_stored_run() -> None:
+    film = tool.FILMED.run().history["film"].squeeze(2)
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(kept("tug-of-war")["film"]))))
+    moments, images, height, width = film.shape
+    again = sheet.reshape(moments, height, images, width).transpose(0, 2, 1, 3)
+    assert np.array_equal(again, film.numpy())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_explorable_is_light_on_the_wire(name: str) -> None:
+    files = ("core.js", f"{name}.data.js", f"{name}.js", "explorables.css")
+    assert sum((STATIC / file).stat().st_size for file in files) < 700_000
+    assert (STATIC / f"{name}.png").stat().st_size < 300_000
