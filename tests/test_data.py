@@ -200,7 +200,7 @@ def test_download_through_torchvision(name, home, server, monkeypatch, capsys):
     assert images.test_labels.tolist() == [0, 1, 2]
     assert not [p for p in (home / "data").iterdir() if p.name.startswith(".")]
     # What is there is not downloaded again.
-    monkeypatch.setattr(data.SOURCES[name], "mirrors", [NOBODY])
+    monkeypatch.setattr(data._source(name), "mirrors", [NOBODY])
     data._stored.cache_clear()
     data._mnist_or_glyphs.cache_clear()
     assert torch.equal(load(name).train_images, images.train_images)
@@ -335,7 +335,7 @@ def test_an_interrupted_download_leaves_nothing(home, server, monkeypatch):
         Path(root, "MNIST", "raw", "train-images-idx3-ubyte").write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(data.SOURCES, "mnist", interrupted)
+    monkeypatch.setattr(data, "_source", lambda name: interrupted)
     with pytest.raises(KeyboardInterrupt):
         load("mnist")
     assert everything_below(home / "data") == []
@@ -344,11 +344,11 @@ def test_an_interrupted_download_leaves_nothing(home, server, monkeypatch):
 def test_two_downloads_at_once_leave_one_whole_set(home, server, monkeypatch):
     def overtaken(root, **options):
         if options.get("download"):
-            monkeypatch.setitem(data.SOURCES, "mnist", datasets.MNIST)
+            monkeypatch.setattr(data, "_source", lambda name: datasets.MNIST)
             data._download("mnist", home / "data")  # another process, faster
         return datasets.MNIST(root, **options)
 
-    monkeypatch.setitem(data.SOURCES, "mnist", overtaken)
+    monkeypatch.setattr(data, "_source", lambda name: overtaken)
     assert load("mnist").name == "mnist"
     names = [f"MNIST/raw/{file}" for file in sorted(data.MNIST_MD5)]
     assert everything_below(home / "data") == names

@@ -15,23 +15,17 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 import torch
-from torchvision import datasets
 
 from vaelib import _glyphs
 
 NAMES = ("mnist", "fashion", "cifar10", "tiles", "glyphs")
 SPLIT = (60_000, 10_000)  # images for training and for testing in the generated sets, as in MNIST
 TIMEOUT = 5.0  # seconds a server may stay silent: without network the answer must come soon
-
-SOURCES = {
-    "mnist": datasets.MNIST,
-    "fashion": datasets.FashionMNIST,
-    "cifar10": datasets.CIFAR10,
-}
 
 # torchvision checks what it downloads, but of unpacked files it asks only whether they exist.
 MNIST_MD5 = {
@@ -202,22 +196,47 @@ def _stored(name: str, root: Path) -> ImageData:
     if not _verify(name, root):
         _download(name, root)
         _verify(name, root)
+    if name == "cifar10":
+        return _cifar10(root)
+    folder = root / {"mnist": "MNIST", "fashion": "FashionMNIST"}[name] / "raw"
+    train, train_labels, test, test_labels = (_idx(folder / file) for file in MNIST_MD5)
+    return ImageData(name, train[:, None], train_labels.long(), test[:, None], test_labels.long())
+
+
+def _idx(path: Path) -> torch.Tensor:
+    """Read a file of MNIST's format, known to be whole: bytes, after a header with their shape."""
+    content = np.fromfile(path, np.uint8)
+    start = 4 + 4 * int(content[3])
+    return torch.from_numpy(content[start:].reshape(content[4:start].view(">i4")))
+
+
+def _cifar10(root: Path) -> ImageData:
     with warnings.catch_warnings():
         # CIFAR-10's files date from 2009; NumPy finds their way of storing a type old-fashioned.
         warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
-        parts = [SOURCES[name](root, train=train) for train in (True, False)]
-    images = [torch.as_tensor(part.data) for part in parts]
-    # torchvision has (n, height, width) for grey images, (n, height, width, channels) for coloured.
-    train, test = (i[:, None] if i.ndim == 3 else i.movedim(3, 1).contiguous() for i in images)
-    train_labels, test_labels = (torch.as_tensor(part.targets, dtype=torch.int64) for part in parts)
-    return ImageData(name, train, train_labels, test, test_labels)
+        parts = [_source("cifar10")(root, train=train) for train in (True, False)]
+    # torchvision has (n, height, width, channels).
+    train, test = (torch.as_tensor(part.data).movedim(3, 1).contiguous() for part in parts)
+    train_labels, test_labels = (torch.tensor(part.targets) for part in parts)
+    return ImageData("cifar10", train, train_labels, test, test_labels)
+
+
+def _source(name: str) -> Any:
+    """torchvision's class, which downloads a dataset. Imported late: it takes 160 MB."""
+    from torchvision import datasets
+
+    return {
+        "mnist": datasets.MNIST,
+        "fashion": datasets.FashionMNIST,
+        "cifar10": datasets.CIFAR10,
+    }[name]
 
 
 def _checksums(name: str) -> dict[str, str]:
     """Map a dataset's files to their md5: "" where torchvision knows only the packed file's."""
-    source = SOURCES[name]
     if name == "mnist":
         return {f"MNIST/raw/{file}": md5 for file, md5 in MNIST_MD5.items()}
+    source = _source(name)
     if name == "fashion":
         packed = {f"FashionMNIST/raw/{file}": md5 for file, md5 in source.resources}
         return packed | {file.removesuffix(".gz"): "" for file in packed}
@@ -253,7 +272,7 @@ def _download(name: str, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as temporary:
             with _impatient_and_quiet():
-                SOURCES[name](temporary, download=True)
+                _source(name)(temporary, download=True)
             _verify(name, Path(temporary))
             for file in _checksums(name):
                 if not (root / file).exists():
