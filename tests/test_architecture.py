@@ -9,7 +9,7 @@ import vaelib
 
 FOLDER = Path(vaelib.__file__).parent
 ORDER = (
-    *("_glyphs", "data", "models", "objectives", "training", "metrics", "theory"),
+    *("_glyphs", "data", "models", "objectives", "gradients", "training", "metrics", "theory"),
     *("_store", "experiment", "claims", "plots", "reproduce"),
 )
 

@@ -11,6 +11,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 import termios
 
 import joblib
@@ -644,6 +645,52 @@ def test_beyond_40_epochs_80_looks_are_evenly_spaced(epochs, steps):
     assert gaps.max() <= epochs * steps / 80 + 1
     # The first gap may be shorter: the early steps end within it. So may be that of a step each.
     assert gaps[1:].min() >= max(1, epochs * steps / 80 - 1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model": "Autoencoder"},
+        {"likelihood": "gaussian", "learned_variance": True, "decoder_variance": 0.1},
+        {"beta": 2.0, "beta_warmup": 2, "sample_from_epoch": 1},
+        {"free_variable": 1, "binarise": True, "activation": "tanh"},
+        {"revive_epochs": (1, 3), "batch_size": 17},
+    ],
+)
+def test_the_gradient_by_hand_trains_as_autograd_does(changes, monkeypatch):
+    by_hand = train(small(**changes), make_data())
+    used = []
+    monkeypatch.setattr(vaelib.experiment, "is_dense", lambda model: used.append(model))
+    by_autograd = train(small(**changes), make_data())
+    assert used  # the other way was taken
+    for name, value in by_hand.weights.items():
+        torch.testing.assert_close(value, by_autograd.weights[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"free_bits": 0.1}, {"latent_dropout": 0.5}, {"importance_samples": 2}]
+)
+def test_what_the_gradient_by_hand_does_not_know_is_left_to_autograd(changes, monkeypatch):
+    monkeypatch.setattr(vaelib.experiment, "elbo_gradient", None)
+    train(small(**changes), make_data())
+    with pytest.raises(TypeError):
+        train(SMALL, make_data())
+
+
+def test_training_imports_neither_a_compiler_nor_torchvision():
+    # Each takes more than 100 MB and more than a second, in every process of a sweep.
+    code = """
+import sys, torch, vaelib
+from vaelib.experiment import train
+images = torch.randint(0, 256, (40, 1, 3, 4), dtype=torch.uint8)
+labels = torch.zeros(40, dtype=torch.int64)
+data = vaelib.ImageData("tiny", images, labels, images, labels)
+train(vaelib.Experiment(dataset="tiny", hidden=(6,), latent=3, epochs=2, batch_size=16), data)
+print([name for name in ("torch._dynamo", "sympy", "torchvision") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_without_a_history_all_else_is_the_same():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vaelib import VAE, Autoencoder, elbo, fit
-from vaelib.training import minibatches
+from vaelib.training import Adam, minibatches
 
 few = settings(deadline=None, max_examples=15, database=None)
 
@@ -60,6 +60,41 @@ def batches_seen(images, **arguments):
 
     fit(model, images, loss, **arguments)
     return seen
+
+
+def test_adam_is_pytorchs():
+    ours, theirs = small_model(), small_model()
+    one, other = Adam(ours.parameters()), torch.optim.Adam(theirs.parameters(), lr=0.03)
+    for step in range(20):
+        for model, optimiser in ((ours, one), (theirs, other)):
+            model.zero_grad()
+            # The head is left out at times: who has no gradient stays where it is.
+            outputs = model.encode(torch.rand(5, 1, 2, 3, generator=seeded(step)))[: 1 + step % 2]
+            torch.cat(outputs).square().sum().backward()
+            optimiser.step(*[0.03] if optimiser is one else [])
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_gradient_given_takes_the_place_of_the_loss():
+    by_loss, by_gradient = small_model(), small_model()
+    images = numbered_images(20)
+
+    def gradient(x, epoch):
+        for parameter in by_gradient.parameters():
+            parameter.grad = 2 * parameter.detach() * (1 + epoch)
+
+    def loss(x, epoch):
+        return (1 + epoch) * sum(p.square().sum() for p in by_loss.parameters())
+
+    fit(by_loss, images, loss, epochs=3, batch_size=6)
+    fit(by_gradient, images, None, epochs=3, batch_size=6, gradient=gradient)
+    for a, b in zip(by_loss.parameters(), by_gradient.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_batches_are_pixels_of_the_training_images():
@@ -270,7 +305,7 @@ def test_a_loss_that_stops_being_finite_is_an_error(value):
     def loss(x, epoch):
         return model.mu.weight.sum() * (value if epoch == 1 else 1.0)
 
-    with pytest.raises(ValueError, match=r"^loss: expected a finite number, got .* in epoch 1$"):
+    with pytest.raises(ValueError, match=r"^loss: .* in epoch 1$"):
         fit(model, numbered_images(10), loss, epochs=3, batch_size=10)
 
 

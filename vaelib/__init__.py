@@ -3,6 +3,7 @@
 from vaelib.claims import Claim, Verdict, claim, claim_values, scoreboard, show_verdicts
 from vaelib.data import ImageData, load, to_pixels
 from vaelib.experiment import Experiment, Run, classifier_experiment, image_features, sweep
+from vaelib.gradients import elbo_gradient
 from vaelib.metrics import (
     LatentStatistics,
     LikelihoodEstimate,
@@ -60,6 +61,7 @@ __all__ = [
     "count_parameters",
     "drop_variables",
     "elbo",
+    "elbo_gradient",
     "encode_images",
     "fit",
     "frechet_distance",

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from vaelib import _store
 from vaelib.data import ImageData, load, to_pixels
+from vaelib.gradients import elbo_gradient, is_dense
 from vaelib.metrics import (
     LatentStatistics,
     encode_images,
@@ -44,7 +45,7 @@ from vaelib.objectives import (
     reconstruction_log_likelihood,
     sample_posterior,
 )
-from vaelib.training import Loss, fit
+from vaelib.training import Gradient, Loss, fit
 
 MODELS: dict[str, Any] = {
     "Autoencoder": Autoencoder,
@@ -507,11 +508,11 @@ def _train(experiment: Experiment, data: ImageData, progress: str | None) -> Run
     history: dict[str, list[Tensor]] = {}
     revived = torch.tensor(-1)
     loss: Loss
-    labels = None
+    labels = gradient = None
     if isinstance(model, Classifier):
         loss, labels = partial(_classification_loss, model), data.train_labels[: len(images)]
     else:
-        loss = _training_loss(experiment, model, data, revived)
+        loss, gradient = _objective(experiment, model, data, revived)
 
     def watch(step: int) -> None:
         if experiment.history and step in steps and isinstance(model, Autoencoder):
@@ -528,6 +529,7 @@ def _train(experiment: Experiment, data: ImageData, progress: str | None) -> Run
         final_learning_rate=experiment.final_learning_rate,
         seed=experiment.seed,
         labels=labels,
+        gradient=gradient,
         watch=watch,
         progress=progress,
     )
@@ -543,10 +545,13 @@ def _train(experiment: Experiment, data: ImageData, progress: str | None) -> Run
     return Run(experiment, seen, measurements, weights)
 
 
-def _training_loss(
+def _objective(
     experiment: Experiment, model: Autoencoder, data: ImageData, revived: Tensor
-) -> Loss:
-    """What is minimised; the number of a variable that is revived is written to ``revived``."""
+) -> tuple[Loss, Gradient | None]:
+    """What is minimised, and its gradient where that is known without autograd.
+
+    The number of a variable that is revived is written to ``revived``.
+    """
     noise = torch.Generator().manual_seed(experiment.seed)
 
     def kl_weights(epoch: int) -> Tensor:
@@ -577,7 +582,18 @@ def _training_loss(
         reconstruction = reconstruction_log_likelihood(model, x, z)
         return -(reconstruction - (kl_weights(epoch) * kl).sum(1)).mean()
 
-    return loss
+    def gradient(x: Tensor, epoch: int) -> None:
+        if experiment.binarise:
+            x = torch.bernoulli(x, generator=noise)
+        elbo_gradient(model, x, kl_weights(epoch), noise, epoch >= experiment.sample_from_epoch)
+
+    by_autograd = (
+        not is_dense(model)
+        or experiment.importance_samples > 1
+        or experiment.free_bits
+        or experiment.latent_dropout
+    )
+    return loss, None if by_autograd else gradient
 
 
 def _classification_loss(model: Classifier, x: Tensor, epoch: int, labels: Tensor) -> Tensor:

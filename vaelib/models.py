@@ -150,15 +150,18 @@ class Autoencoder(nn.Module):
         """Map latent codes (batch, latent) to pixel means (batch, channels, height, width)."""
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(f"z: expected (batch, {self.latent}), got {tuple(z.shape)}")
-        mean: Tensor = self.decoder(z)
+        return self.mean(self.decoder(z)).view(-1, *self.shape)
+
+    def mean(self, output: Tensor) -> Tensor:
+        """Turn the decoder's output, logits or means as the likelihood says, into pixel means."""
         if self.likelihood == "bernoulli":
-            mean = mean.sigmoid()
-        elif self.likelihood == "continuous_bernoulli":
-            small = mean.abs() < 1e-2
-            safe = torch.where(small, 1.0, mean)
-            # ∫ x e^{ηx} dx / ∫ e^{ηx} dx over [0, 1], by its series near 0.
-            mean = torch.where(small, 0.5 + mean / 12, -1 / (-safe).expm1() - 1 / safe)
-        return mean.view(-1, *self.shape)
+            return output.sigmoid()
+        if self.likelihood == "gaussian":
+            return output
+        small = output.abs() < 1e-2
+        safe = torch.where(small, 1.0, output)
+        # ∫ x e^{ηx} dx / ∫ e^{ηx} dx over [0, 1], by its series near 0.
+        return torch.where(small, 0.5 + output / 12, -1 / (-safe).expm1() - 1 / safe)
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:

@@ -2,22 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ExponentialLR
+from torch.optim.adam import adam
 from tqdm import tqdm
 
 from vaelib.data import to_pixels
 
 Loss = Callable[..., Tensor]
+Gradient = Callable[[Tensor, int], None]
 Watcher = Callable[[int], None]
 
 
 def minibatches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Yield the indices of n images once, in random order; the last batch may be smaller."""
     yield from torch.randperm(n, generator=generator).split(batch_size)
+
+
+class Adam:
+    """Adam [Kingma and Ba 2015], all parameters in one pass.
+
+    It computes what `torch.optim.Adam` computes, by the same function. But to make one of those
+    imports PyTorch's compiler, which takes 150 MB and longer than a chapter's whole set-up.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.steps = [parameter.new_zeros(()).float() for parameter in self.parameters]
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Move every parameter that has a gradient."""
+        moved = [i for i, parameter in enumerate(self.parameters) if parameter.grad is not None]
+        adam(
+            [self.parameters[i] for i in moved],
+            [gradient for i in moved if (gradient := self.parameters[i].grad) is not None],
+            [self.means[i] for i in moved],
+            [self.squares[i] for i in moved],
+            [],
+            [self.steps[i] for i in moved],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=learning_rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
 
 
 def fit(
@@ -31,6 +67,7 @@ def fit(
     final_learning_rate: float | None = None,
     seed: int = 0,
     labels: Tensor | None = None,
+    gradient: Gradient | None = None,
     watch: Watcher | None = None,
     progress: str | None = None,
 ) -> None:
@@ -53,6 +90,9 @@ def fit(
         Decides the order of the images.
     labels : Tensor (n,), optional
         With them the loss is called with the labels of the batch too: (x, epoch, labels).
+    gradient : callable (x, epoch), optional
+        Sets the parameters' gradients by itself, as `elbo_gradient` does, where that is faster
+        than to find them from the loss by autograd. The loss is then not evaluated at all.
     watch : callable (step), optional
         Called before the first step with 0, and after each step with the number of steps done.
     progress : str, optional
@@ -61,7 +101,7 @@ def fit(
     Raises
     ------
     ValueError
-        If a number of the schedule is not positive, there are no images, or the loss stops being
+        If a number of the schedule is not positive, there are no images, or the weights stop being
         finite.
     """
     if min(epochs, batch_size) < 1 or not learning_rate > 0:
@@ -76,8 +116,8 @@ def fit(
         raise ValueError(
             f"final_learning_rate: expected one up to {learning_rate}, got {final_learning_rate}"
         )
-    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
-    schedule = ExponentialLR(optimiser, (final / learning_rate) ** (1 / max(1, epochs - 1)))
+    optimiser = Adam(model.parameters())
+    slower = (final / learning_rate) ** (1 / max(1, epochs - 1))
     generator = torch.Generator().manual_seed(seed)
     step = 0
     if watch:
@@ -88,14 +128,17 @@ def fit(
             for index in minibatches(len(images), batch_size, generator):
                 x = images.index_select(0, index)
                 x = to_pixels(x) if x.dtype == torch.uint8 else x
-                value = loss(x, epoch) if labels is None else loss(x, epoch, labels[index])
-                optimiser.zero_grad()
-                value.backward()
-                optimiser.step()
+                if gradient:
+                    gradient(x, epoch)
+                else:
+                    model.zero_grad()
+                    arguments = (x, epoch) if labels is None else (x, epoch, labels[index])
+                    loss(*arguments).backward()
+                optimiser.step(learning_rate)
                 step += 1
                 bar.update()
                 if watch:
                     watch(step)
-            schedule.step()
-            if not torch.isfinite(value):
-                raise ValueError(f"loss: expected a finite number, got {value} in epoch {epoch}")
+            learning_rate *= slower
+            if not all(parameter.isfinite().all() for parameter in model.parameters()):
+                raise ValueError(f"loss: it drove the weights to infinity or NaN in epoch {epoch}")
