@@ -8,11 +8,6 @@ from torch import Tensor, nn
 from vaelib.models import VAE, Autoencoder, check_pixels
 
 
-def is_dense(model: nn.Module) -> bool:
-    """Whether `elbo_gradient` knows this model: the dense autoencoder and the dense VAE."""
-    return type(model) in (Autoencoder, VAE)
-
-
 @torch.no_grad()
 def elbo_gradient(
     model: Autoencoder,
@@ -45,7 +40,7 @@ def elbo_gradient(
     ValueError
         If the model is not dense, or a pixel is NaN or outside [0, 1].
     """
-    if not is_dense(model):
+    if type(model) not in (Autoencoder, VAE):
         raise ValueError(f"model: expected a dense Autoencoder or VAE, got {type(model).__name__}")
     check_pixels(x, model.shape)
     own = model.mu.weight.dtype
