@@ -24,7 +24,7 @@ BOOK_SOURCES := _config.yml _toc.yml book/. vaelib/. \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve test unit pages validate check format notebooks explorables reproduce lock clean distclean
+.PHONY: help book serve test unit pages validate check format notebooks explorables reproduce rehearse lock clean distclean
 
 help:  ## list the targets
 	@echo 'usage: make TARGET'
@@ -101,6 +101,9 @@ explorables: $(VENV)/.full  ## write the numbers and still pictures of what read
 
 reproduce: $(VENV)/.full  ## train everything again and check every claim; can be stopped and goes on
 	$(PYTHON) -m vaelib.reproduce
+
+rehearse: $(VENV)/.full  ## run every chapter as Binder would, with 2 GB and one core (CHAPTER=05 for one)
+	$(PYTHON) tools/rehearse_binder.py $(CHAPTER)
 
 lock: $(VENV)/.full  ## resolve pyproject.toml anew into requirements.lock and environment.yml
 	$(PYTHON) tools/lock.py
