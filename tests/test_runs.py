@@ -83,6 +83,8 @@ def test_an_evaluation_is_possible(path: Path) -> None:
 def test_each_run_on_glyphs_has_its_like_on_mnist_and_kept_weights_are_kept_for_both() -> None:
     def without_dataset(name: str) -> Counter[tuple[str, str]]:
         found = [(kind_of(p), experiment_of(p)) for p in RUNS if experiment_of(p).dataset == name]
+        # The film is for the built page, which shows MNIST.
+        found = [(kind, experiment) for kind, experiment in found if not experiment.filmed_images]
         # Which variable is set free is the one that died: it differs between the datasets.
         changes = {"dataset": "mnist", "free_variable": None}
         return Counter((kind, str(Experiment(**vars(e) | changes))) for kind, e in found)

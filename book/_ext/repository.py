@@ -1,0 +1,63 @@
+"""The buttons that lead to the repository: launch in Binder or Colab, edit, report a mistake.
+
+They need the repository's address, which comes from one place: CI, else the git remote,
+else as ``repository: url:`` in ``_config.yml``. So a fork's book leads to the fork. Where there is
+no address there are no buttons.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+BRANCH = "main"
+FORGE = re.compile(r"(?:https://|ssh://git@|git@)(?P<host>[\w.-]+\.\w+)[:/](?P<path>[\w./~-]+)")
+
+
+def address(environment: Mapping[str, str], remote: str, configured: str) -> str:
+    """The repository's web address, or nothing."""
+    if repository := environment.get("GITHUB_REPOSITORY"):
+        return f"{environment.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository}"
+    if forge := FORGE.fullmatch(remote.strip()):
+        return f"https://{forge['host']}/{forge['path'].strip('/').removesuffix('.git')}"
+    return configured.rstrip("/")
+
+
+def git_remote(folder: Path) -> str:
+    """Where a checkout was cloned from; nothing where that cannot be said."""
+    command = ["git", "-C", str(folder), "remote", "get-url", "origin"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def set_buttons(app: Sphinx, config: Config) -> None:
+    """Tell the theme, before it reads its options."""
+    options = config.html_theme_options
+    url = address(os.environ, git_remote(Path(app.srcdir)), options.get("repository_url", ""))
+    options["repository_url"] = url
+    if not url:
+        return
+    options |= {
+        "repository_branch": BRANCH,
+        "path_to_docs": Path(app.srcdir).name,
+        "use_repository_button": True,
+        "use_edit_page_button": True,
+        "use_issues_button": True,
+        "launch_buttons": {
+            "notebook_interface": "jupyterlab",
+            "binderhub_url": "https://mybinder.org",
+            "colab_url": "https://colab.research.google.com",
+        },
+    }
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the extension."""
+    app.connect("config-inited", set_buttons, priority=700)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,279 @@
+// The water level: the optimum of the linear VAE. What lies under beta * eta^2 drowns.
+Explorables.register("water-level", function (stage, data) {
+  "use strict";
+
+  var html = Explorables.html;
+  var svg = Explorables.svg;
+
+  var NOISE_VARIANCE = 1; // eta^2, so that the water stands at beta
+  var LOWEST = 0.05; // beta
+  var HIGHEST = 10;
+
+  // Panels, from top to bottom, in px. On a logarithmic axis the height above the water is twice
+  // the KL, and equal steps of the slider raise the water equally.
+  var LANDSCAPE = { top: 26, bottom: 246, ends: [0.04, 14], ticks: [0.1, 0.3, 1, 3, 10], log: true };
+  var VARIANCES = { top: 284, bottom: 344, ends: [0, 1], ticks: [0, 1] };
+  var PRICES = { top: 382, bottom: 462, ends: [0, 2.4], ticks: [0, 1, 2] };
+  var HEIGHT = 504;
+  var LEFT = 30;
+  var RIGHT = 4;
+
+  var spectrum = data.spectra[0];
+  var beta = 1;
+
+  // What a variable does at the optimum, given the variance of the data along its direction.
+  function optimum(eigenvalue, beta) {
+    var water = beta * NOISE_VARIANCE;
+    var above = Math.max(eigenvalue, water) / water; // 1 for one that has drowned
+    return { mu_variance: 1 - 1 / above, variance: 1 / above, kl: 0.5 * Math.log(above) };
+  }
+
+  function variables(beta) {
+    return spectrum.eigenvalues.map(function (eigenvalue) {
+      return optimum(eigenvalue, beta);
+    });
+  }
+
+  function count(beta) {
+    var alive = spectrum.eigenvalues.filter(function (eigenvalue) {
+      return eigenvalue > beta * NOISE_VARIANCE;
+    });
+    return alive.length + " of " + spectrum.eigenvalues.length;
+  }
+
+  function each(name) {
+    return variables(beta).map(function (variable) {
+      return variable[name];
+    });
+  }
+
+  // --- what is on the stage -----------------------------------------------------------------------
+
+  // The slider moves in hundredths of a decade; a beta set from code may lie between two of them.
+  var slider = Explorables.slider({
+    label: "β",
+    min: Math.round(100 * Math.log10(LOWEST)),
+    max: 100 * Math.log10(HIGHEST),
+    step: 1,
+    value: 0,
+    speak: function (notch) {
+      var there = notch === notchOf(beta) ? beta : Math.pow(10, notch / 100);
+      return "beta " + there.toFixed(2) + ", " + count(there) + " above water";
+    },
+    input: function (notch) {
+      beta = Math.pow(10, notch / 100);
+      draw();
+    },
+  });
+  var choice = Explorables.choice({
+    label: "data",
+    values: data.spectra.map(function (each) {
+      return each.name;
+    }),
+    value: spectrum.name,
+    input: choose,
+  });
+  var chart = svg("svg", { height: HEIGHT, role: "img" });
+  var pill = html("span", {});
+  // The surface can be taken hold of. It is no control of its own: the slider does the same.
+  var surface = html("div", { class: "water-surface", "aria-hidden": "true" }, pill);
+  // The same words twice: at once for the eye, and for the ear when the reader has stopped moving.
+  var answer = html("p", { class: "explorable-answer", "aria-hidden": "true" });
+  var status = Explorables.status();
+  status.classList.add("unseen");
+  slider.row.classList.add("water-slider");
+  stage.append(
+    slider.row,
+    choice.group,
+    html("div", { class: "water-chart" }, chart, surface),
+    answer,
+    status
+  );
+
+  function notchOf(beta) {
+    return Math.round(100 * Math.log10(beta));
+  }
+
+  function raise(to) {
+    beta = Math.min(HIGHEST, Math.max(LOWEST, to));
+    slider.set(notchOf(beta));
+    draw();
+  }
+
+  function choose(name) {
+    spectrum = data.spectra.find(function (each) {
+      return each.name === name;
+    });
+    slider.set(notchOf(beta));
+    layout();
+  }
+
+  // --- the chart ----------------------------------------------------------------------------------
+
+  var width = 640;
+  var water;
+  var columns = []; // per variable: its bars
+
+  function height(panel) {
+    var map = panel.log ? Math.log : Number;
+    var linear = Explorables.scale(panel.ends.map(map), [panel.bottom, panel.top]);
+    return function (value) {
+      return linear(map(value));
+    };
+  }
+
+  var heightIn = {
+    landscape: height(LANDSCAPE),
+    variances: height(VARIANCES),
+    prices: height(PRICES),
+  };
+
+  function text(x, y, name, anchor) {
+    var words = [].slice.call(arguments, 4);
+    var element = svg("text", { x: x, y: y, class: name, "text-anchor": anchor });
+    element.append.apply(element, words);
+    return element;
+  }
+
+  function tspan(name, words) {
+    return svg("tspan", { class: name }, words);
+  }
+
+  function axis(panel) {
+    panel.ticks.forEach(function (tick) {
+      var y = height(panel)(tick);
+      chart.append(
+        svg("line", { class: "grid", x1: LEFT, x2: width, y1: y, y2: y }),
+        text(LEFT - 6, y + 4, "tick", "end", tick)
+      );
+    });
+  }
+
+  // Everything whose place depends on the width and on the number of variables alone.
+  function layout() {
+    var size = spectrum.eigenvalues.length;
+    var band = (width - LEFT - RIGHT) / size;
+    var wide = Math.min(0.74 * band, 48);
+    chart.setAttribute("viewBox", "0 0 " + width + " " + HEIGHT);
+    chart.replaceChildren();
+    [LANDSCAPE, VARIANCES, PRICES].forEach(axis);
+    chart.append(
+      text(0, 14, "name", "start", "variance of the data, λ (log scale)"),
+      text(0, VARIANCES.top - 12, "name", "start", tspan("mu", "Var μ"), tspan("sigma", " + σ²"), " = 1"),
+      text(0, PRICES.top - 12, "name", "start", tspan("kl", "KL"), ", nats")
+    );
+    columns = spectrum.eigenvalues.map(function (eigenvalue, at) {
+      var middle = LEFT + (at + 0.5) * band;
+      var number = at + 1;
+      if (size < 10 || number === 1 || number % 10 === 0) {
+        chart.append(text(middle, PRICES.bottom + 16, "tick", "middle", number));
+      }
+      function bar(name) {
+        var rect = svg("rect", { class: name, x: middle - wide / 2, width: wide });
+        chart.append(rect);
+        return rect;
+      }
+      var ground = bar("eigenvalue");
+      span(ground, heightIn.landscape(eigenvalue), LANDSCAPE.bottom);
+      return { eigenvalue: ground, mu: bar("mu"), sigma: bar("sigma"), kl: bar("kl") };
+    });
+    water = svg("rect", { class: "water", x: LEFT, width: width - LEFT });
+    chart.append(
+      water,
+      text((LEFT + width) / 2, HEIGHT - 4, "tick", "middle", "variable, from the largest direction on")
+    );
+    show();
+  }
+
+  function span(rect, top, bottom) {
+    rect.setAttribute("y", top);
+    rect.setAttribute("height", Math.max(0, bottom - top));
+  }
+
+  function show() {
+    var level = heightIn.landscape(beta * NOISE_VARIANCE);
+    span(water, level, LANDSCAPE.bottom);
+    surface.style.transform = "translateY(" + level + "px)";
+    pill.textContent = "\u2195\ufe0e β η² = " + beta.toFixed(2);
+    variables(beta).forEach(function (variable, at) {
+      var column = columns[at];
+      var border = heightIn.variances(variable.mu_variance);
+      column.eigenvalue.classList.toggle("drowned", variable.kl === 0);
+      span(column.mu, border, VARIANCES.bottom);
+      span(column.sigma, VARIANCES.top, border);
+      span(column.kl, heightIn.prices(variable.kl), PRICES.bottom);
+    });
+    say();
+  }
+
+  var draw = Explorables.inFrame(show);
+
+  function say() {
+    var kl = each("kl").reduce(function (sum, more) {
+      return sum + more;
+    });
+    var price = kl ? "together they cost " + kl.toFixed(1) + " nats" : "the code costs nothing and says nothing";
+    var words = count(beta) + " variables live; " + price + ".";
+    answer.textContent = words;
+    chart.setAttribute("aria-label", spectrum.name + ", water level " + beta.toFixed(2) + ": " + words);
+    status.say(words);
+  }
+
+  // --- the hand in the water ------------------------------------------------------------------------
+
+  var hold = null; // from the pointer to the surface, while it is held
+
+  function surfaceFrom(event) {
+    return event.clientY - chart.getBoundingClientRect().top;
+  }
+
+  surface.addEventListener("pointerdown", function (event) {
+    if (event.button !== 0) return;
+    surface.setPointerCapture(event.pointerId);
+    hold = heightIn.landscape(beta * NOISE_VARIANCE) - surfaceFrom(event);
+    event.preventDefault(); // no selection of text
+  });
+  surface.addEventListener("pointermove", function (event) {
+    if (hold === null) return;
+    var share = (LANDSCAPE.bottom - surfaceFrom(event) - hold) / (LANDSCAPE.bottom - LANDSCAPE.top);
+    var ends = LANDSCAPE.ends;
+    raise((ends[0] * Math.pow(ends[1] / ends[0], share)) / NOISE_VARIANCE);
+  });
+  ["pointerup", "pointercancel"].forEach(function (name) {
+    surface.addEventListener(name, function () {
+      hold = null;
+    });
+  });
+
+  layout();
+  new ResizeObserver(function () {
+    var now = chart.getBoundingClientRect().width;
+    if (!now || now === width) return;
+    width = now;
+    layout();
+  }).observe(stage);
+
+  return {
+    spectra: data.spectra.map(function (each) {
+      return each.name;
+    }),
+    optimum: optimum,
+    state: function () {
+      return {
+        spectrum: spectrum.name,
+        beta: beta,
+        alive: each("kl").filter(Boolean).length,
+        mu_variance: each("mu_variance"),
+        variance: each("variance"),
+        kl: each("kl"),
+      };
+    },
+    set: function (to) {
+      if (to.spectrum !== undefined) {
+        choice.set(to.spectrum);
+        choose(to.spectrum);
+      }
+      if (to.beta !== undefined) raise(to.beta);
+    },
+  };
+});
