@@ -58,8 +58,9 @@ book: _build/.book  ## build the HTML from the stored outputs (no torch, no data
 	@echo 'The book: open file://$(CURDIR)/_build/html/index.html'
 
 # A build that warned is not kept as built: Sphinx would not repeat the warnings of pages it has already read.
+# --all, since Sphinx takes over a changed style sheet or script only when it writes pages.
 _build/.book: $(VENV)/.book $(BOOK_SOURCES)
-	@$(VENV)/bin/jupyter-book build book --path-output . --config _config.yml --toc $(CURDIR)/_toc.yml --warningiserror --nitpick --keep-going --quiet \
+	@$(VENV)/bin/jupyter-book build book --path-output . --config _config.yml --toc $(CURDIR)/_toc.yml --all --warningiserror --nitpick --keep-going --quiet \
 	  || { rm -rf _build/.doctrees; exit 1; }
 	@touch $@
 
