@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from vaelib.models import VAE, Autoencoder, check_pixels
 
+LARGE = 2**16  # weights of a layer, from which on a lower precision pays
+
 
 @torch.no_grad()
 def elbo_gradient(
@@ -32,8 +34,9 @@ def elbo_gradient(
     beta, generator, sample
         As in `elbo`; the same generator gives the same noise.
     precision : dtype, optional
-        In which layers are multiplied: the model's own by default. With bfloat16 all sums over
-        layers' inputs are rounded to 8 bits; weights, latent variables and pixels are not.
+        In which the large layers, those that touch the pixels, are multiplied: the model's own by
+        default. In bfloat16 their inputs, outputs and slopes are rounded to 8 bits. Their weights
+        are kept as they are, and the small layers gain nothing by it.
 
     Raises
     ------
@@ -50,10 +53,10 @@ def elbo_gradient(
 
     encoder = _Pass([*model.encoder, model.mu], precision)
     features = encoder.inputs
-    mu = encoder.forward(x.to(precision)).to(own)
+    mu = encoder.forward(x)
     if isinstance(model, VAE):
         head = _Pass([model.logvar], precision)
-        logvar = head.forward(features[-1]).to(own)
+        logvar = head.forward(features[-1])
         sigma = (0.5 * logvar).exp_()
         noise = torch.zeros_like(mu)
         if sample:
@@ -62,7 +65,7 @@ def elbo_gradient(
     else:
         z = mu
     decoder = _Pass(list(model.decoder), precision)
-    output = decoder.forward(z.to(precision)).to(own)
+    output = decoder.forward(z)
 
     # Of all three likelihoods the slope of −log P by the decoder's output is (mean − x) / variance.
     slope = model.mean(output).sub_(x)
@@ -72,16 +75,16 @@ def elbo_gradient(
             misfit = slope.square().sum() / variance
             model.log_decoder_variance.grad = 0.5 * (x.shape[1] - share * misfit)
         slope.div_(variance)
-    by_z = decoder.backward(slope.mul_(share).to(precision)).to(own)
+    by_z = decoder.backward(slope.mul_(share))
 
     if not isinstance(model, VAE):
-        encoder.backward(by_z.to(precision), to_input=False)
+        encoder.backward(by_z, to_input=False)
         return
     weight = beta * share
     by_mu = torch.addcmul(by_z, mu, torch.as_tensor(weight, dtype=own, device=mu.device))
     by_logvar = 0.5 * (by_z * sigma * noise + weight * (sigma.square() - 1))
-    from_logvar = head.backward(by_logvar.to(precision))
-    encoder.backward(by_mu.to(precision), join=from_logvar, to_input=False)
+    from_logvar = head.backward(by_logvar)
+    encoder.backward(by_mu, join=from_logvar, to_input=False)
 
 
 class _Pass:
@@ -89,7 +92,10 @@ class _Pass:
 
     def __init__(self, modules: list[nn.Module], precision: torch.dtype) -> None:
         self.layers = [module for module in modules if isinstance(module, nn.Linear)]
-        self.weights = [layer.weight.to(precision) for layer in self.layers]
+        self.weights = [
+            layer.weight.to(precision) if layer.weight.numel() >= LARGE else layer.weight
+            for layer in self.layers
+        ]
         self.tanh = any(isinstance(module, nn.Tanh) for module in modules)
         self.inputs: list[Tensor] = []
 
@@ -98,7 +104,8 @@ class _Pass:
         last = len(self.layers) - 1
         for depth, (layer, weight) in enumerate(zip(self.layers, self.weights, strict=True)):
             self.inputs.append(x)
-            x = torch.addmm(layer.bias.to(x.dtype), x, weight.t())
+            bias = layer.bias.to(weight.dtype)
+            x = torch.addmm(bias, x.to(weight.dtype), weight.t()).to(layer.bias.dtype)
             if depth < last:
                 x = x.tanh_() if self.tanh else x.relu_()
         return x
@@ -109,12 +116,13 @@ class _Pass:
         ``join`` is what arrives from another head at the last layer's input.
         """
         for depth in reversed(range(len(self.layers))):
-            layer, x = self.layers[depth], self.inputs[depth]
-            _multiply(slope.t(), x, layer.weight)
-            torch.sum(slope, 0, dtype=layer.bias.dtype, out=_gradient(layer.bias))
+            layer, weight, x = self.layers[depth], self.weights[depth], self.inputs[depth]
+            torch.sum(slope, 0, out=_gradient(layer.bias))
+            slope = slope.to(weight.dtype)
+            _multiply(slope.t(), x.to(weight.dtype), layer.weight)
             if depth == 0 and not to_input:
                 break
-            slope = torch.mm(slope, self.weights[depth])
+            slope = torch.mm(slope, weight).to(x.dtype)
             if join is not None:
                 slope, join = slope.add_(join), None
             if depth:
