@@ -21,3 +21,7 @@ def chapter(request: pytest.FixtureRequest) -> Path:
 def notebook(chapter: Path) -> dict[str, Any]:
     """The content of a chapter."""
     return json.loads(chapter.read_text(encoding="utf-8"))
+
+
+# After what it takes from here.
+from browser import browser, context  # noqa: E402, F401

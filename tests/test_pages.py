@@ -4,8 +4,10 @@ Needs `make book` (`make test` sees to it), and Chromium or Chrome for the tests
 """
 
 import ast
+import functools
+import http.server
 import re
-import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,18 +15,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import axe_playwright_python
 import pytest
+from browser import DESK, HTML, PAGES, PHONE, show
 from conftest import BOOK, ROOT
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-
-HTML = ROOT / "_build" / "html"
-PAGES = sorted(
-    path
-    for path in HTML.rglob("*.html")
-    if "_static" not in path.parts and path.name != "index.html"
-)
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from playwright.sync_api import Browser, BrowserContext, Page
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: make book")
 
@@ -44,6 +39,7 @@ class Parsed(HTMLParser):
     links: list[str] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
+    meta: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -51,6 +47,9 @@ class Parsed(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
         self.ids |= {values[name] for name in ("id", "name") if name in values}
+        if tag == "meta" and "content" in values:
+            name = values.get("property") or values.get("name", "")
+            self.meta[name] = values["content"]
         if tag == "a" and "href" in values:
             self.links.append(values["href"])
         elif tag == "link" and "href" in values:
@@ -92,19 +91,39 @@ def test_nothing_is_loaded_from_elsewhere(page_file: Path) -> None:
 
 def test_every_page_of_the_book_is_built() -> None:
     sources = {path.stem for pattern in ("*.ipynb", "*.md") for path in BOOK.glob(pattern)}
-    assert {path.stem for path in (HTML / "book").glob("*.html")} == sources
+    assert {path.stem for path in PAGES} == sources
 
 
-def test_start_page_leads_to_the_book() -> None:
+def test_the_start_page_is_the_introduction_itself() -> None:
     start = (HTML / "index.html").read_text(encoding="utf-8")
-    target = re.search(r"url=([^\"]+)\"", start)
-    assert target
-    assert (HTML / target[1]).exists()
+    assert 'http-equiv="refresh"' not in start.lower()
+    assert "Why does a VAE switch its variables off?" in start
+    assert 'data-explorable="sixteen-sliders"' in start
+
+
+def test_a_page_says_what_it_is_about(page_file: Path) -> None:
+    said = parsed(page_file).meta
+    for name in ("og:title", "og:description", "og:site_name", "description"):
+        assert said.get(name, "").strip(), name
+    assert not re.search(r"[\\{}]|\[ ", said["og:description"])
+
+
+def test_a_chapter_is_described_by_its_question() -> None:
+    said = parsed(HTML / "05-sparsity.html").meta["og:description"]
+    assert said == "Give the network 16 variables. How many does it use?"
+
+
+def test_no_button_leads_to_an_unknown_repository(page_file: Path) -> None:
+    links = [link for link in parsed(page_file).links if re.search("mybinder|colab", link)]
+    # A checkout that knows its repository has them, and with its name.
+    if links:
+        source = parsed(HTML / "index.html").links
+        assert any(re.match(r"https://[^/]+/[^/]+/[^/]+$", link) for link in source)
 
 
 def test_chapters_can_be_downloaded() -> None:
     for path in BOOK.glob("*.ipynb"):
-        links = parsed(HTML / "book" / f"{path.stem}.html").links
+        links = parsed(HTML / f"{path.stem}.html").links
         assert any(link.endswith(f"/{path.name}") for link in links), path.name
 
 
@@ -114,68 +133,12 @@ def test_api_page_has_every_public_name() -> None:
     public = {
         alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
     }
-    documented = {
-        name for name in parsed(HTML / "book" / "api.html").ids if name.startswith("vaelib.")
-    }
+    documented = {name for name in parsed(HTML / "api.html").ids if name.startswith("vaelib.")}
     assert public
     assert {f"vaelib.{name}" for name in public} <= documented
 
 
 # --- in a browser -------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
-    with sync_playwright() as playwright:
-        # Without its sandbox, which root or a container cannot have: the pages are our own.
-        instance = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield instance
-        instance.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport=PHONE)
-    context.set_default_timeout(60_000)
-    yield context
-    context.close()
-
-
-# Maths typeset and fonts in; then a moment for whatever still wants the network to ask for it.
-SETTLED = """async () => {
-  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
-  await document.fonts.ready;
-  await new Promise(resolve => setTimeout(resolve, 300));
-}"""
-
-
-def show(context: BrowserContext, path: Path) -> tuple[Page, list[str]]:
-    """Open a page from disk; return it with every complaint of the browser's."""
-    complaints: list[str] = []
-    page = context.new_page()
-
-    def on_request(url: str) -> None:
-        if urlsplit(url).scheme not in ("file", "data", "blob"):
-            complaints.append(f"asked for {url}")
-
-    page.on("request", lambda request: on_request(request.url))
-    page.on("requestfailed", lambda request: complaints.append(f"could not load {request.url}"))
-    page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
-    page.on(
-        "console",
-        lambda message: (
-            complaints.append(f"console {message.type}: {message.text}")
-            if message.type in ("error", "warning")
-            else None
-        ),
-    )
-    context.route(re.compile(r"^(https?|wss?):"), lambda route: route.abort())
-    page.goto(path.as_uri(), wait_until="load")
-    page.evaluate(SETTLED)
-    return page, complaints
 
 
 def test_page_shows_everything_with_the_network_off(
@@ -218,6 +181,88 @@ def image_complaints(page: Page) -> list[str]:
              .filter(image => !image.complete || !image.naturalWidth || !image.alt.trim())
              .map(image => `${image.src}: loaded ${image.naturalWidth > 0}, alt "${image.alt}"`)"""
     )
+
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+# Without its loading of style sheets by fetch, which a page opened from disk may not do.
+RUN_AXE = """async (rules) => {
+  const only = rules.length ? { runOnly: { type: "rule", values: rules } } : {};
+  const found = await axe.run(document, { preload: false, resultTypes: ["violations"], ...only });
+  return found.violations
+    .filter(rule => ["serious", "critical"].includes(rule.impact))
+    .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)}`));
+}"""
+OF_COLOUR = ["color-contrast", "link-in-text-block"]  # the dark page has the same elements
+
+
+def test_axe_finds_nothing_serious(browser: Browser, page_file: Path) -> None:
+    context = browser.new_context(viewport=DESK, color_scheme="light")  # type: ignore[arg-type]
+    page, _ = show(context, page_file)
+    page.evaluate(AXE)
+    for scheme, rules in (("light", []), ("dark", OF_COLOUR)):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+        assert page.evaluate(RUN_AXE, rules) == [], scheme
+    context.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "rule"),
+    [
+        ('<p style="color: #aaa; background: #fff">faint</p>', "color-contrast"),
+        ("<button></button>", "button-name"),
+        ('<img src="x.png">', "image-alt"),
+    ],
+)
+def test_axe_can_find_something(
+    context: BrowserContext, tmp_path: Path, body: str, rule: str
+) -> None:
+    path = tmp_path / "bad.html"
+    path.write_text(f'<!doctype html><html lang="en"><title>t</title><main><h1>t</h1>{body}</main>')
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.evaluate(AXE)
+    assert any(found.startswith(f"{rule}:") for found in page.evaluate(RUN_AXE, []))
+
+
+def test_on_paper_there_is_the_text_and_no_navigation(context: BrowserContext) -> None:
+    page, _ = show(context, HTML / "05-sparsity.html")
+    page.emulate_media(media="print", color_scheme="dark")
+    for part in (".bd-sidebar-primary", ".bd-header-article", ".prev-next-footer"):
+        assert not page.locator(part).first.is_visible(), part
+    assert page.locator(".explorable-static img").first.is_visible()
+    assert not page.locator(".explorable-stage").first.is_visible()
+    solution = page.locator(".admonition.dropdown p:not(.admonition-title)").first
+    assert solution.is_visible()
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(ground) in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The book over http, as the search page needs it."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=HTML)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_search_finds_inactive(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}/search.html?q=inactive")
+    page.wait_for_selector("#search-results li a", timeout=60_000)
+    page.wait_for_function("!document.querySelector('#search-progress')?.textContent.includes('.')")
+    found = page.locator("#search-results li a").evaluate_all("links => links.map(a => a.href)")
+    assert any("05-sparsity.html" in link for link in found)
+    for link in found:
+        assert (HTML / unquote(urlsplit(link).path).lstrip("/")).is_file(), link
+    page.close()
 
 
 def test_dark_figures_lie_on_white(browser: Browser) -> None:

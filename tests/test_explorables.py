@@ -1,0 +1,427 @@
+"""The explorables do what they say: by mouse, finger and keyboard, and as torch would."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from browser import DESK, HTML, PHONE, show
+from playwright.sync_api import Browser, BrowserContext, Locator, Page
+from test_explorables_data import kept
+
+from vaelib import Experiment, linear_vae_optimum
+
+HOME = {
+    "latent-plane": "02-variational-autoencoder",
+    "sixteen-sliders": "05-sparsity",
+    "tug-of-war": "06-vicious-cycle",
+    "water-level": "07-linear-case",
+}
+LEVEL = 1 / 255  # of grey
+
+pytestmark = pytest.mark.skipif(not HTML.is_dir(), reason="the book is not built: make book")
+
+
+class Explorable:
+    """One of them on its page, driven through the handle that its script leaves on the section."""
+
+    def __init__(self, page: Page, name: str) -> None:
+        self.page = page
+        self.section: Locator = page.locator(f'section[data-explorable="{name}"]').first
+        self.section.scroll_into_view_if_needed()
+
+    def ask(self, expression: str, argument: Any = None) -> Any:
+        """Evaluate an expression of ``it``, the handle, and ``given``; arrays become lists."""
+        script = f"""(section, given) => {{
+          const it = section.explorable;
+          return JSON.parse(JSON.stringify({expression}, (key, value) =>
+            ArrayBuffer.isView(value) ? Array.from(value) : value));
+        }}"""
+        return self.section.evaluate(script, argument)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.ask("it.state()")
+
+    def settle(self) -> None:
+        """Let the next frames be drawn, and the quiet line speak."""
+        self.page.wait_for_timeout(350)
+
+    @property
+    def said(self) -> str:
+        self.settle()
+        return self.section.locator("[aria-live=polite]").inner_text()
+
+    def press(self, name: str) -> None:
+        self.section.get_by_role("button", name=name).click()
+        self.settle()
+
+    def picture(self) -> bytes:
+        self.settle()
+        return self.section.locator(".explorable-stage").screenshot()
+
+
+@pytest.fixture(params=HOME)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def desk(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
+    yield context
+    context.close()
+
+
+def opened(context: BrowserContext, name: str, page: str = "") -> Explorable:
+    shown, complaints = show(context, HTML / f"{page or HOME[name]}.html")
+    assert complaints == []
+    return Explorable(shown, name)
+
+
+# --- all of them ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ["gallery", ""])
+def test_it_is_alive_in_its_chapter_and_in_the_gallery(
+    context: BrowserContext, name: str, page: str
+) -> None:
+    it = opened(context, name, page)
+    assert it.section.get_attribute("data-live") is not None
+    assert it.section.locator(".explorable-stage").is_visible()
+    assert not it.section.locator(".explorable-static").is_visible()
+    assert "Try this" in it.section.inner_text()
+
+
+def test_the_start_page_opens_with_the_sliders(context: BrowserContext) -> None:
+    it = opened(context, "sixteen-sliders", "index")
+    place = it.section.evaluate("section => section.getBoundingClientRect().top + scrollY")
+    assert place < PHONE["height"]
+
+
+def test_without_scripts_a_figure_has_the_same_message(browser: Browser, name: str) -> None:
+    context = browser.new_context(viewport=PHONE, java_script_enabled=False)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto((HTML / f"{HOME[name]}.html").as_uri())
+    section = page.locator(f'section[data-explorable="{name}"]')
+    figure = section.locator(".explorable-static img")
+    assert figure.is_visible()
+    assert len(figure.get_attribute("alt") or "") > 100
+    assert section.locator(".explorable-stage").inner_html() == ""
+    context.close()
+
+
+def test_a_script_that_fails_leaves_the_figure(context: BrowserContext, name: str) -> None:
+    page = context.new_page()
+    page.route("**/*.data.js*", lambda route: route.abort())
+    page.goto((HTML / f"{HOME[name]}.html").as_uri())
+    section = page.locator(f'section[data-explorable="{name}"]')
+    assert section.locator(".explorable-static img").is_visible()
+    assert section.locator(".explorable-stage").inner_html() == ""
+
+
+def test_the_keyboard_alone_suffices(desk: BrowserContext, name: str) -> None:
+    it = opened(desk, name)
+    controls = it.section.locator("input:visible, button:visible, [tabindex='0']:visible")
+    controls.first.evaluate("element => element.focus()")
+    reached = set()
+    for _ in range(60):
+        focused = it.page.evaluate_handle("document.activeElement")
+        if not it.section.evaluate("(section, element) => section.contains(element)", focused):
+            break
+        kind = focused.evaluate("element => element.type || element.tagName")
+        reached.add(kind)
+        seen = focused.evaluate(
+            """element => [element, element.nextElementSibling]
+                 .filter(Boolean).map(part => getComputedStyle(part))
+                 .some(style => style.outlineStyle !== 'none' || style.boxShadow !== 'none')"""
+        )
+        assert seen, f"the focus on a {kind} cannot be seen"
+        if kind in ("range", "radio", "button", "submit"):
+            before = it.section.evaluate("section => section.innerHTML"), it.state
+            it.page.keyboard.press(
+                {"range": "ArrowRight", "radio": "ArrowRight"}.get(kind, "Enter")
+            )
+            it.settle()
+            after = it.section.evaluate("section => section.innerHTML"), it.state
+            assert after != before or kind == "button", f"a key on a {kind} does nothing"
+        it.page.keyboard.press("Tab")
+    assert "range" in reached
+
+
+def test_every_control_has_a_name_and_says_its_value(desk: BrowserContext, name: str) -> None:
+    it = opened(desk, name)
+    for control in it.section.locator("input[type=range]").all():
+        assert control.get_attribute("aria-valuetext")
+        assert control.evaluate("input => input.labels.length && input.labels[0].innerText.trim()")
+
+
+def test_no_motion_where_none_is_wanted(browser: Browser, name: str) -> None:
+    context = browser.new_context(viewport=DESK, reduced_motion="reduce")  # type: ignore[arg-type]
+    it = opened(context, name)
+    before = it.state
+    it.settle()
+    assert it.state == before  # nothing starts by itself
+    assert it.page.evaluate("document.getAnimations().length") == 0
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_follows_the_theme(browser: Browser, name: str, scheme: str) -> None:
+    context = browser.new_context(viewport=DESK, color_scheme=scheme)  # type: ignore[arg-type]
+    it = opened(context, name)
+    ink, ground = it.section.evaluate(
+        """section => [[section, "color"], [document.body, "backgroundColor"]]
+             .map(([part, property]) => getComputedStyle(part)[property])"""
+    )
+    light = [
+        sum(map(float, colour[colour.index("(") + 1 : -1].split(",")[:3]))
+        for colour in (ink, ground)
+    ]
+    assert (light[0] < light[1]) == (scheme == "light")
+    context.close()
+
+
+# --- the decoders ---------------------------------------------------------------------------------
+
+
+def decoder(experiment: str) -> Any:
+    return Experiment(**json.loads(experiment)).run().model()
+
+
+def test_the_sliders_decoder_is_torchs(desk: BrowserContext) -> None:
+    it = opened(desk, "sixteen-sliders")
+    z = torch.randn(200, 16, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    drawn = np.array(it.ask("given.map(z => it.decode(z))", z.tolist()))
+    right = decoder(kept("sixteen-sliders")["experiment"]).decode(z).flatten(1).numpy()
+    assert np.abs(drawn - right).max() < 1e-2
+    assert np.abs(drawn - right).mean() < LEVEL / 10
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_planes_decoders_are_torchs(desk: BrowserContext, which: int) -> None:
+    it = opened(desk, "latent-plane")
+    model = kept("latent-plane")["models"][which]
+    z = torch.rand(200, 2, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    z = (2 * z - 1) * model["reach"]
+    drawn = np.array(
+        it.ask("given[1].map(z => it.decode(given[0], z))", [model["name"], z.tolist()])
+    )
+    right = decoder(model["experiment"]).decode(z).flatten(1).numpy()
+    assert np.abs(drawn - right).max() < 1e-2
+    assert np.abs(drawn - right).mean() < LEVEL / 10
+
+
+# --- sixteen sliders ------------------------------------------------------------------------------
+
+
+def test_inactive_sliders_do_nothing_and_the_most_active_one_much(desk: BrowserContext) -> None:
+    it = opened(desk, "sixteen-sliders")
+    active, order = it.ask("it.active"), it.ask("it.order")
+    digits = kept("sixteen-sliders")["digits"]
+
+    def change(variable: int) -> float:
+        """Mean change of a pixel when a slider goes from end to end, over the ten digits."""
+        ends = [
+            [[*code[:variable], end, *code[variable + 1 :]] for end in (-2.5, 2.5)]
+            for code in digits
+        ]
+        drawn = np.array(it.ask("given.map(pair => pair.map(z => it.decode(z)))", ends))
+        return float(np.abs(drawn[:, 1] - drawn[:, 0]).mean())
+
+    for variable in range(16):
+        if not active[variable]:
+            assert change(variable) < LEVEL, variable
+    assert change(order[0]) > 10 * LEVEL
+    assert active[order[0]]
+
+
+def test_one_slider_moves_its_variable_and_nothing_else(desk: BrowserContext) -> None:
+    it = opened(desk, "sixteen-sliders")
+    for rank in (0, 15):
+        before, picture = it.state, it.picture()
+        variable = it.ask("it.order")[rank]
+        slider = it.section.locator("input[type=range]").nth(rank)
+        slider.focus()
+        for _ in range(30):
+            it.page.keyboard.press("ArrowRight")
+        after = it.state
+        assert after["digit"] == before["digit"]
+        moved = [j for j in range(16) if after["z"][j] != before["z"][j]]
+        assert moved == [variable]
+        apart = np.abs(np.array(after["pixels"]) - before["pixels"]).mean()
+        assert (apart > LEVEL) == (rank == 0)
+        assert it.picture() != picture  # the slider itself, if nothing else
+
+
+def test_the_buttons_of_the_sliders(desk: BrowserContext) -> None:
+    it = opened(desk, "sixteen-sliders")
+    start, active = it.state, it.ask("it.active")
+    it.press("zero all inactive")
+    cut = it.state
+    for j in range(16):
+        assert cut["z"][j] == (start["z"][j] if active[j] else 0)
+    assert np.abs(np.array(cut["pixels"]) - start["pixels"]).mean() < LEVEL
+    assert "grey level" in it.said
+    it.press("zero all active")
+    assert it.state["z"] == [0] * 16
+    assert np.abs(np.array(it.state["pixels"]) - start["pixels"]).mean() > 10 * LEVEL
+    it.press("reset to the digit")
+    assert it.state["z"] == start["z"]
+    it.section.get_by_role("radio", name="3").check()
+    assert it.state["digit"] == 3
+    assert it.state["z"] == kept("sixteen-sliders")["digits"][3]
+
+
+# --- the latent plane -----------------------------------------------------------------------------
+
+
+def test_the_point_is_dragged_and_the_picture_follows(desk: BrowserContext) -> None:
+    it = opened(desk, "latent-plane")
+    for model in it.ask("it.models"):
+        it.section.get_by_role("radio", name=model, exact=True).check()
+        before = it.state
+        assert before["model"] == model
+        box = it.section.locator(".plane-field").bounding_box()
+        assert box
+        mouse = it.page.mouse
+        mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+        mouse.down()
+        mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"], steps=5)
+        mouse.up()
+        reach = next(m["reach"] for m in kept("latent-plane")["models"] if m["name"] == model)
+        after = it.state
+        assert after["z"] == pytest.approx([reach / 2, reach / 2], abs=0.05 * reach)
+        assert after["pixels"] == it.ask("it.decode(given[0], given[1])", [model, after["z"]])
+        assert after["pixels"] != before["pixels"]
+        assert "nearest" in it.said.lower()
+
+
+def test_draws_from_the_prior_are_draws_from_the_prior(desk: BrowserContext) -> None:
+    it = opened(desk, "latent-plane")
+    button = it.section.get_by_role("button", name="draw from the prior")
+    drawn = []
+    for _ in range(40):
+        button.click()
+        drawn.append(it.state["z"])
+    assert np.abs(np.mean(drawn, 0)).max() < 0.7
+    assert 0.6 < np.std(drawn) < 1.4
+
+
+# --- the tug of war -------------------------------------------------------------------------------
+
+
+def test_scrubbing_shows_the_moment_as_it_was_measured(desk: BrowserContext) -> None:
+    it, data = opened(desk, "tug-of-war"), kept("tug-of-war")
+    assert it.ask("it.moments") == len(data["step"])
+    pictures = set()
+    for moment in (0, 20, len(data["step"]) - 1):
+        it.ask("it.set(given) || null", {"moment": moment})
+        state = it.state
+        assert state["moment"] == moment
+        assert state["step"] == data["step"][moment]
+        for measure in ("gain", "kl", "mu_variance", "mean_variance"):
+            assert state[measure] == data[measure][moment]
+        pictures.add(it.picture())
+        assert str(data["step"][moment]) in (
+            it.section.locator("input[type=range]").first.get_attribute("aria-valuetext") or ""
+        )
+    assert len(pictures) == 3
+
+
+def test_play_goes_on_pauses_and_never_starts_by_itself(desk: BrowserContext) -> None:
+    it = opened(desk, "tug-of-war")
+    start = it.state["moment"]
+    it.page.wait_for_timeout(800)
+    assert it.state["moment"] == start
+    it.section.get_by_role("button", name="play").click()
+    it.page.wait_for_function(
+        "([section, start]) => section.explorable.state().moment > start",
+        arg=[it.section.element_handle(), start],
+    )
+    it.section.get_by_role("button", name="pause").click()
+    paused = it.state["moment"]
+    it.page.wait_for_timeout(800)
+    assert it.state["moment"] == paused
+
+
+# --- the water level ------------------------------------------------------------------------------
+
+
+def test_the_closed_form_in_the_page_is_the_packages(desk: BrowserContext) -> None:
+    it = opened(desk, "water-level")
+    generator = torch.Generator().manual_seed(2)
+    eigenvalues = 10 ** (4 * torch.rand(200, generator=generator, dtype=torch.float64) - 2)
+    betas = 10 ** (3 * torch.rand(200, generator=generator, dtype=torch.float64) - 1.5)
+    pairs = torch.stack([eigenvalues, betas], 1).tolist()
+    found = it.ask("given.map(pair => it.optimum(pair[0], pair[1]))", pairs)
+    for (eigenvalue, beta), mine in zip(pairs, found, strict=True):
+        right = linear_vae_optimum(torch.tensor([eigenvalue], dtype=torch.float64), 1.0, beta)
+        said = [mine["mu_variance"], mine["variance"], mine["kl"]]
+        assert said == pytest.approx([value.item() for value in right], abs=1e-9)
+
+
+@pytest.mark.parametrize("spectrum", ["MNIST", "toy"])
+def test_the_water_drowns_what_it_should(desk: BrowserContext, spectrum: str) -> None:
+    it = opened(desk, "water-level")
+    kept_spectra = {s["name"]: s["eigenvalues"] for s in kept("water-level")["spectra"]}
+    assert it.ask("it.spectra") == list(kept_spectra)
+    it.section.get_by_role("radio", name=spectrum).check()
+    for beta in (0.1, 1.0, 4.0, 10.0):
+        it.ask("it.set(given) || null", {"beta": beta})
+        state = it.state
+        above = sum(value > beta for value in kept_spectra[spectrum])
+        assert state["spectrum"] == spectrum
+        assert state["alive"] == above
+        assert sum(value > 0 for value in state["kl"]) == above
+        assert str(above) in it.said
+
+
+def test_the_surface_can_be_dragged_and_the_slider_follows(desk: BrowserContext) -> None:
+    it = opened(desk, "water-level")
+    slider = it.section.locator("input[type=range]")
+    before, value = it.state["beta"], slider.input_value()
+    box = it.section.locator(".water-surface").bounding_box()
+    assert box
+    mouse = it.page.mouse
+    mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+    mouse.down()
+    mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2 - 25, steps=4)
+    mouse.up()
+    it.settle()
+    assert it.state["beta"] > before
+    assert slider.input_value() != value
+
+
+# --- a finger -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "moved"),
+    [("latent-plane", ".plane-field", "z"), ("water-level", ".water-surface", "beta")],
+)
+def test_a_finger_moves_the_thing_and_not_the_page(
+    browser: Browser, name: str, place: str, moved: str
+) -> None:
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
+    it = opened(context, name)
+    target = it.section.locator(place)
+    target.scroll_into_view_if_needed()
+    box = target.bounding_box()
+    assert box
+    before, scrolled = it.state[moved], it.page.evaluate("scrollY")
+    x, y = box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"]
+    touch = context.new_cdp_session(it.page)
+    touch.send(
+        "Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]}
+    )
+    for step in range(1, 6):
+        point = {"x": x + 3 * step, "y": y - 5 * step}
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    it.settle()
+    assert it.state[moved] != before
+    assert it.page.evaluate("scrollY") == scrolled
+    context.close()
