@@ -29,6 +29,9 @@ PRIVATE_IMPORT = re.compile(
     r"^\s*(?:from\s+vaelib\.\S*\s+import|import\s+vaelib\.|from\s+vaelib\s+import\s+.*\b_\w+)|\bvaelib\._",
     re.M,
 )
+# A decimal number that is not the number of an exercise, and what a citation or a formula vouches for.
+DECIMAL = re.compile(r"(?<!Exercise )(?<![\w.,/@])\d+\.\d+(?![\w.])")
+VOUCHED = re.compile(r"\$[^$]*\$|^.*\{cite.*$", re.M)
 CITATION = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 
 
@@ -163,6 +166,29 @@ def figures_described(notebook: Notebook) -> list[str]:
     complaints += [
         f"figure name {name} is used twice" for name in set(names) if names.count(name) > 1
     ]
+    return complaints
+
+
+def numbers_shown(notebook: Notebook) -> list[str]:
+    """A decimal number in the text or a caption is one that a cell says or prints, rounded."""
+    cells = code_cells(notebook)
+    captions = [
+        cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption") for cell in cells
+    ]
+    words = VOUCHED.sub(" ", "\n".join([prose(notebook), *filter(None, captions)]))
+    shown = [math.log(2)]  # a bit in nats: known without a cell
+    shown += [
+        float(number)
+        for cell in cells
+        for text in (source(cell), *texts(cell))
+        for number in re.findall(r"\d+(?:\.\d+)?(?:e-?\d+)?", text)
+    ]
+    complaints = []
+    for number in DECIMAL.findall(words):
+        # Half a unit of the last digit, and a little for both being rounded.
+        room = 0.501 * 10.0 ** -len(number.partition(".")[2])
+        if not any(abs(scale * x - float(number)) <= room for x in shown for scale in (1, 100)):
+            complaints.append(f"the text says {number}, which no cell shows")
     return complaints
 
 
@@ -318,6 +344,7 @@ EVERY_NOTEBOOK: tuple[Gate, ...] = (
     no_errors,
     no_local_paths,
     figures_described,
+    numbers_shown,
     cells_short,
     public_names_only,
     claims_compared,

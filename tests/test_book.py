@@ -51,12 +51,13 @@ def test_there_are_chapters() -> None:
 def test_table_of_contents_lists_exactly_the_pages_of_the_book() -> None:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     listed = [toc["root"], *(entry["file"] for part in toc["parts"] for entry in part["chapters"])]
-    pages = [
-        path.stem
-        for pattern in ("*.ipynb", "*.md")
-        for path in BOOK.glob(pattern)
-    ]
+    pages = [path.stem for pattern in ("*.ipynb", "*.md") for path in BOOK.glob(pattern)]
     assert sorted(listed) == sorted(pages)
+
+
+def test_the_build_shows_the_stored_outputs_and_runs_nothing() -> None:
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    assert config["execute"] == {"execute_notebooks": "off", "stderr_output": "error"}
 
 
 def test_stored_runs_stay_small() -> None:
@@ -266,6 +267,14 @@ SPOILED = {
     "figure not referred to": (
         gates.figures_described,
         lambda n: n["cells"][0].update(source="no"),
+    ),
+    "number that no cell shows": (
+        gates.numbers_shown,
+        lambda n: n["cells"][0].update(source="It is 4.56 nats. See {numref}`fig-line`."),
+    ),
+    "number that no cell shows, in a caption": (
+        gates.numbers_shown,
+        lambda n: code(n, 1)["metadata"]["mystnb"]["figure"].update(caption="It is 4.56 nats."),
     ),
     "long cell": (gates.cells_short, lambda n: code(n, 0).update(source="x = 1\n" * 26)),
     "short chapter": (gates.substantial, lambda n: None),

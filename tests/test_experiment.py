@@ -36,6 +36,7 @@ from vaelib import (
     classifier_experiment,
     image_features,
     latent_statistics,
+    reconstruction_gain,
     sweep,
 )
 from vaelib._store import DamagedRunError
@@ -746,6 +747,8 @@ def test_the_history_starts_at_the_first_weights_and_ends_at_the_last():
             torch.testing.assert_close(
                 run.history[name][row], torch.as_tensor(value), rtol=1e-4, atol=1e-6
             )
+        gain = reconstruction_gain(model.requires_grad_(False), data.test_images)
+        torch.testing.assert_close(run.history["gain"][row], gain, rtol=1e-4, atol=1e-5)
 
 
 def test_filmed_images_are_the_reconstructions_of_the_moment_and_change_nothing_else():

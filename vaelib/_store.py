@@ -12,6 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from vaelib._lock import unfinished
+
 UNSEALED = "0" * 64
 # The digest of the whole file, itself taken as zeros, stands in the header before the description.
 SEAL = re.compile(rb'\{"__metadata__":\{"run":"([0-9a-f]{64}) ')
@@ -30,7 +32,7 @@ def write(path: Path, tensors: dict[str, Tensor], description: str) -> None:
     seal = hashlib.sha256(content).hexdigest()
     content = content.replace(UNSEALED.encode(), seal.encode(), 1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=unfinished(path))
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -39,8 +41,10 @@ def write(path: Path, tensors: dict[str, Tensor], description: str) -> None:
         # mkstemp makes files that only their owner can read.
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink()
+        if isinstance(error, OSError) and not error.filename:  # a full disk does not say whose
+            error.filename = str(path)
         raise
 
 

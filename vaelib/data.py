@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from vaelib import _glyphs
+from vaelib._lock import alone, unfinished
 
 NAMES = ("mnist", "fashion", "cifar10", "tiles", "glyphs")
 SPLIT = (60_000, 10_000)  # images for training and for testing in the generated sets, as in MNIST
@@ -194,8 +195,10 @@ def _mnist_or_glyphs(root: Path, cache: Path, forced: str) -> ImageData:
 def _stored(name: str, root: Path) -> ImageData:
     """Read a published dataset from `root`, downloading it first where a file is missing."""
     if not _verify(name, root):
-        _download(name, root)
-        _verify(name, root)
+        with _alone_if_possible(root / name):
+            if not _verify(name, root):
+                _download(name, root)
+                _verify(name, root)
     if name == "cifar10":
         return _cifar10(root)
     folder = root / {"mnist": "MNIST", "fashion": "FashionMNIST"}[name] / "raw"
@@ -270,7 +273,7 @@ def _download(name: str, root: Path) -> None:
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as temporary:
+        with tempfile.TemporaryDirectory(prefix=unfinished(root / name), dir=root) as temporary:
             with _impatient_and_quiet():
                 _source(name)(temporary, download=True)
             _verify(name, Path(temporary))
@@ -281,6 +284,15 @@ def _download(name: str, root: Path) -> None:
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise _NotAtHand(f"{name} is not in {root} and cannot be downloaded: {reason}") from error
+
+
+@contextlib.contextmanager
+def _alone_if_possible(path: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        # Where no lock can be had, nothing can be stored either: whoever tries will say so.
+        with contextlib.suppress(OSError):
+            stack.enter_context(alone(path))
+        yield
 
 
 @contextlib.contextmanager
@@ -320,17 +332,25 @@ def _drawn_glyphs(cache: Path) -> ImageData:
     # Outlines are matplotlib's and draws are NumPy's: other versions may draw other images.
     versions = f"matplotlib{matplotlib.__version__}-numpy{np.__version__}"
     path = cache / f"glyphs-v{_glyphs.VERSION}-{versions}.bin"
+    if path.exists():
+        return _read_or_draw(path)
+    with _alone_if_possible(path):
+        return _read_or_draw(path)
+
+
+def _read_or_draw(path: Path) -> ImageData:
     with contextlib.suppress(OSError):  # not there, or not readable: the glyphs are drawn
         content = np.fromfile(path, np.uint8)
-        if hashlib.sha256(content[:-32].data).digest() == content[-32:].tobytes():
-            end = sum(SPLIT) * 784
+        end = sum(SPLIT) * 784
+        whole = len(content) == end + 8 * sum(SPLIT) + 32
+        if whole and hashlib.sha256(content[:-32].data).digest() == content[-32:].tobytes():
             images = content[:end].reshape(-1, 1, 28, 28)
             return _split("glyphs", images, content[end:-32].view("<i8").astype(np.int64))
         print(f"vaelib: {path} is damaged. The glyphs are drawn again and the file is replaced.")
     images, labels = _glyphs.draw(*SPLIT)
     with contextlib.suppress(OSError):  # a folder that cannot be written costs only time
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".glyphs-", dir=cache) as temporary:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=unfinished(path), dir=path.parent) as temporary:
             complete = Path(temporary, path.name)
             stored = images.tobytes() + labels.astype("<i8").tobytes()
             complete.write_bytes(stored + hashlib.sha256(stored).digest())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +24,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from vaelib import _store
+from vaelib._lock import alone
 from vaelib.data import ImageData, load, to_pixels
 from vaelib.gradients import elbo_gradient
 from vaelib.metrics import (
@@ -154,6 +157,11 @@ class Experiment:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, _as(kind, name, value))
+        # It becomes part of a file name, which must not lead out of the folder of the runs.
+        if not (isinstance(self.dataset, str) and re.fullmatch(r"\w[\w-]{0,63}", self.dataset)):
+            raise ValueError(
+                f"dataset: expected a name of letters, digits, _ and -, got {self.dataset!r}"
+            )
         if self.model not in MODELS:
             raise ValueError(f"model: expected one of {', '.join(MODELS)}, got {self.model!r}")
         for name in (
@@ -204,8 +212,14 @@ class Experiment:
         if self.filmed_images and not self.history:
             raise ValueError("filmed_images: they are filmed for the history, which is off")
         # The model itself checks its arguments; on the meta device that costs nothing.
-        with torch.device("meta"):
-            self._new_model((1, 64, 64))
+        try:
+            with torch.device("meta"):
+                self._new_model((1, 64, 64))
+        except (TypeError, RuntimeError) as error:  # a width beyond 64 bits
+            raise ValueError(
+                f"hidden and latent: expected widths that can be counted, got {self.hidden} and "
+                f"{self.latent}"
+            ) from error
 
     @property
     def _by_hand(self) -> bool:
@@ -293,6 +307,12 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
+def _finite(value: Any) -> float:
+    if not math.isfinite(value):
+        raise ValueError
+    return float(value)
+
+
 def _wholes(values: Any) -> tuple[int, ...]:
     return tuple(map(_whole, values))
 
@@ -304,8 +324,8 @@ _OF_THE_ELBO: dict[str, object] = {
 }
 _KINDS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("hidden", "revive_epochs"), _wholes),
-    **dict.fromkeys(("decoder_variance", "beta", "free_bits", "latent_dropout"), float),
-    **dict.fromkeys(("learning_rate", "final_learning_rate"), float),
+    **dict.fromkeys(("decoder_variance", "beta", "free_bits", "latent_dropout"), _finite),
+    **dict.fromkeys(("learning_rate", "final_learning_rate"), _finite),
     **dict.fromkeys(("latent", "beta_warmup", "sample_from_epoch", "free_variable"), _whole),
     **dict.fromkeys(("epochs", "batch_size", "images", "seed", "importance_samples"), _whole),
     **dict.fromkeys(("evaluation_samples", "evaluation_images", "filmed_images"), _whole),
@@ -507,8 +527,11 @@ def _train_and_store(experiment: Experiment, weights: bool, progress: bool) -> P
             f"dataset: expected {experiment.dataset}, but {data.name} takes its place on this "
             "machine; write dataset=load(...).name"
         )
-    run = train(experiment, data, progress=progress)
-    (run if weights else dataclasses.replace(run, weights={})).write(path)
+    # Locked before it is trained: a folder that cannot be written must not cost the training.
+    with alone(path):
+        if not path.exists():
+            run = train(experiment, data, progress=progress)
+            (run if weights else dataclasses.replace(run, weights={})).write(path)
     return path
 
 

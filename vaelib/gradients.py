@@ -41,11 +41,13 @@ def elbo_gradient(
     Raises
     ------
     ValueError
-        If the model is not dense, or a pixel is NaN or outside [0, 1].
+        If the model is not dense, there is no image, or a pixel is NaN or outside [0, 1].
     """
     if type(model) not in (Autoencoder, VAE):
         raise ValueError(f"model: expected a dense Autoencoder or VAE, got {type(model).__name__}")
     check_pixels(x, model.shape)
+    if len(x) == 0:
+        raise ValueError("x: expected at least one image, got none")
     own = model.mu.weight.dtype
     precision = precision or own
     x = x.flatten(1)

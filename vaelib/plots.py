@@ -68,6 +68,11 @@ def show_images(
     ax : Axes, optional
         Where to draw; a new figure of fitting height by default.
     """
+    if images.ndim != 4 or 0 in images.shape:
+        raise ValueError(
+            "images: expected (n, channels, height, width), none of them 0, "
+            f"got {tuple(images.shape)}"
+        )
     pixels = images.detach().cpu().numpy()
     n, channels, height, width = pixels.shape
     rows = -(-n // columns)

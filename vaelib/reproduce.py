@@ -28,7 +28,13 @@ def stored_experiments() -> dict[bool, dict[Path, Experiment]]:
     found: dict[bool, dict[Path, Experiment]] = {True: {}, False: {}}
     for path in sorted(runs_folder().absolute().glob("*.safetensors")):
         _, description = _store.read(path)
-        found[path.name.endswith(".run.safetensors")][path] = Experiment(**json.loads(description))
+        try:
+            experiment = Experiment(**json.loads(description))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise _store.DamagedRunError(f"{path}: describes no experiment: {error}") from error
+        if path.name.partition(".")[0] != experiment.name:
+            raise _store.DamagedRunError(f"{path}: this is a run of {experiment.name}")
+        found[path.name.endswith(".run.safetensors")][path] = experiment
     return found
 
 

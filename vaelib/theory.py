@@ -100,6 +100,13 @@ def linear_vae_optimum(
             f"noise_variance, beta: expected numbers > 0, got {noise_variance} and {beta}"
         )
     water = beta * noise_variance
+    # In the precision of the eigenvalues: 0 and infinity are no level to stand above.
+    limits = torch.finfo(torch.result_type(eigenvalues, water))
+    if not limits.tiny <= water <= limits.max:
+        raise ValueError(
+            f"noise_variance, beta: expected a product from {limits.tiny:.0e} to {limits.max:.0e}, "
+            f"got {noise_variance} and {beta}"
+        )
     above = eigenvalues.clamp(min=water) / water  # 1 for what is under water
     return LinearOptimum(1 - 1 / above, 1 / above, 0.5 * above.log())
 
@@ -122,10 +129,14 @@ def linear_vae_log_likelihood(model: LinearVAE, images: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If the model is not a `LinearVAE`.
+        If the model is not a `LinearVAE`, there is no image, or their shape is not the model's.
     """
     if not isinstance(model, LinearVAE):
         raise ValueError(f"model: expected a LinearVAE, got {type(model).__name__}")
+    if len(images) == 0 or tuple(images.shape[1:]) != model.shape:
+        raise ValueError(
+            f"images: expected at least one image {model.shape}, got {tuple(images.shape)}"
+        )
     x = to_pixels(images, torch.float64) if images.dtype == torch.uint8 else images.double()
     weights = model.decoder.state_dict()
     weight, bias = weights["0.weight"].double(), weights["0.bias"].double()
