@@ -14,6 +14,10 @@ BOOTSTRAP ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 # A machine without a GPU needs no CUDA libraries (about 4 GB); they are left out where PyTorch's own index answers.
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 
+# What `make bench` compares with, and what of their needs is not there already.
+PEERS := pythae==0.1.2 jax==0.10.2 jaxlib==0.10.2 ml_dtypes opt_einsum pydantic pydantic_core \
+  annotated_types typing_inspection imageio
+
 # One thread each: two processes of many threads on few cores get in each other's way.
 export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
@@ -24,7 +28,7 @@ BOOK_SOURCES := _config.yml _toc.yml book/. vaelib/. \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve test unit pages validate check format notebooks explorables reproduce rehearse lock clean distclean
+.PHONY: help book serve test unit pages validate check format notebooks explorables reproduce bench rehearse lock clean distclean
 
 help:  ## list the targets
 	@echo 'usage: make TARGET'
@@ -102,6 +106,10 @@ explorables: $(VENV)/.full  ## write the numbers and still pictures of what read
 
 reproduce: $(VENV)/.full  ## train everything again and check every claim; can be stopped and goes on
 	$(PYTHON) -m vaelib.reproduce
+
+bench: $(VENV)/.full  ## time training beside its limit and beside others; writes benchmarks/results.md
+	@test -d _build/peers/jax || $(PIP) install --quiet --no-deps --target _build/peers $(PEERS)
+	$(PYTHON) benchmarks/run.py
 
 rehearse: $(VENV)/.full  ## run every chapter as Binder would, with 2 GB and one core (CHAPTER=05 for one)
 	$(PYTHON) tools/rehearse_binder.py $(CHAPTER)

@@ -29,7 +29,7 @@ PRIVATE_IMPORT = re.compile(
     r"^\s*(?:from\s+vaelib\.\S*\s+import|import\s+vaelib\.|from\s+vaelib\s+import\s+.*\b_\w+)|\bvaelib\._",
     re.M,
 )
-# A decimal number that is not the number of an exercise, and what a citation or a formula vouches for.
+# A decimal number that is no exercise's, and what a citation or a formula vouches for.
 DECIMAL = re.compile(r"(?<!Exercise )(?<![\w.,/@])\d+\.\d+(?![\w.])")
 VOUCHED = re.compile(r"\$[^$]*\$|^.*\{cite.*$", re.M)
 CITATION = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")

@@ -9,8 +9,8 @@ import vaelib
 
 FOLDER = Path(vaelib.__file__).parent
 ORDER = (
-    *("_lock", "_glyphs", "data", "models", "objectives", "gradients", "training", "metrics"),
-    *("theory", "_store", "experiment", "claims", "plots", "reproduce"),
+    *("_openmp", "_lock", "_glyphs", "data", "models", "objectives", "gradients", "training"),
+    *("metrics", "theory", "_store", "experiment", "claims", "plots", "reproduce"),
 )
 
 

@@ -696,8 +696,24 @@ def test_bfloat16_trains_nearly_the_same_network_and_only_where_it_can(monkeypat
         small(precision="float16")
 
 
-def test_training_imports_neither_a_compiler_nor_torchvision():
-    # Each takes more than 100 MB and more than a second, in every process of a sweep.
+def test_on_a_device_of_its_own_the_same_is_trained(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    plain, asked = train(SMALL, make_data()), train(SMALL, make_data(), device="auto")
+    assert same_tensors(plain.weights, asked.weights)
+    with pytest.raises(RuntimeError, match="nowhere"):
+        train(SMALL, make_data(), device="nowhere")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_trains_much_the_same_network():
+    plain, there = train(SMALL, make_data()), train(SMALL, make_data(), device="cuda")
+    assert {value.device.type for value in there.weights.values()} == {"cpu"}
+    gap = plain.measurements["elbo"] - there.measurements["elbo"]
+    assert gap.abs() < 0.5
+
+
+def test_training_imports_no_compiler_no_torchvision_and_no_matplotlib():
+    # They take up to 150 MB and more than a second, in every process of a sweep.
     code = """
 import sys, torch, vaelib
 from vaelib.experiment import train
@@ -705,7 +721,8 @@ images = torch.randint(0, 256, (40, 1, 3, 4), dtype=torch.uint8)
 labels = torch.zeros(40, dtype=torch.int64)
 data = vaelib.ImageData("tiny", images, labels, images, labels)
 train(vaelib.Experiment(dataset="tiny", hidden=(6,), latent=3, epochs=2, batch_size=16), data)
-print([name for name in ("torch._dynamo", "sympy", "torchvision") if name in sys.modules])
+heavy = ("torch._dynamo", "sympy", "torchvision", "matplotlib")
+print([name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -491,7 +491,7 @@ PROPERTIES: dict[str, Callable[[Case], None]] = {
 BELOW = {"Experiment", "classifier_experiment", "table"}
 ELSEWHERE = {
     *("COLOURS", "use_style", "show_source", "show_verdicts", "Verdict", "scoreboard", "claim"),
-    *("claim_values", "load", "Run", "sweep"),
+    *("claim_values", "load", "Run", "sweep", "training_threads"),
     # What the functions above give.
     *("LatentStatistics", "LikelihoodEstimate", "LinearOptimum", "MarginalDecomposition"),
     "PrincipalComponents",

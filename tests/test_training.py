@@ -1,6 +1,9 @@
 """The training loop: what it sees, in which order, what it refuses, and that the loss falls."""
 
 import math
+import os
+import subprocess
+import sys
 from itertools import chain, pairwise
 
 import pytest
@@ -8,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaelib import VAE, Autoencoder, elbo, fit
+from vaelib import VAE, Autoencoder, elbo, fit, training_threads
 from vaelib.training import Adam, minibatches
 
 few = settings(deadline=None, max_examples=15, database=None)
@@ -95,6 +98,40 @@ def test_a_gradient_given_takes_the_place_of_the_loss():
     fit(by_gradient, images, None, epochs=3, batch_size=6, gradient=gradient)
     for a, b in zip(by_loss.parameters(), by_gradient.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize(("asked", "count"), [("", 1), ("1", 1), ("2", 2), ("99", 2)])
+def test_training_says_how_many_threads_it_takes_and_why(monkeypatch, asked, count):
+    monkeypatch.setattr("vaelib.training.joblib.cpu_count", lambda: 2)
+    monkeypatch.setenv("VAELIB_THREADS", asked)
+    threads = training_threads()
+    assert threads.threads == count
+    assert threads.why.startswith(f"VAELIB_THREADS={asked}" if asked else "the default")
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "two", "1.5"])
+def test_a_number_of_threads_that_is_none_is_an_error(monkeypatch, asked):
+    monkeypatch.setenv("VAELIB_THREADS", asked)
+    with pytest.raises(ValueError, match=r"^VAELIB_THREADS: expected a whole number above 0"):
+        training_threads()
+
+
+@pytest.mark.parametrize(
+    ("order", "given", "kept"),
+    [
+        ("vaelib", {}, "1000"),
+        ("vaelib", {"GOMP_SPINCOUNT": "7"}, "7"),
+        ("vaelib", {"OMP_WAIT_POLICY": "ACTIVE"}, "None"),
+        ("torch, vaelib", {}, "None"),  # too late
+    ],
+)
+def test_openmps_waiting_is_cut_short_where_nobody_has_chosen(order, given, kept):
+    code = f"import {order}, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    chosen = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
+    environment = {k: v for k, v in os.environ.items() if k not in chosen} | given
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == kept
 
 
 def test_batches_are_pixels_of_the_training_images():

@@ -1,5 +1,6 @@
 """vaelib: the models, the measures and the experiments of the book on variable collapse."""
 
+from vaelib import _openmp  # noqa: F401  (first, before anything imports torch)
 from vaelib.claims import Claim, Verdict, claim, claim_values, scoreboard, show_verdicts
 from vaelib.data import ImageData, load, to_pixels
 from vaelib.experiment import Experiment, Run, classifier_experiment, image_features, sweep
@@ -36,7 +37,7 @@ from vaelib.theory import (
     linear_vae_optimum,
     principal_components,
 )
-from vaelib.training import fit
+from vaelib.training import fit, training_threads
 
 __all__ = [
     "COLOURS",
@@ -89,5 +90,6 @@ __all__ = [
     "sweep",
     "table",
     "to_pixels",
+    "training_threads",
     "use_style",
 ]

@@ -9,10 +9,7 @@ one step of an 8-bit pixel.
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -115,6 +112,8 @@ def _look_up(fields: Floats, which: Integers, x: Floats, y: Floats) -> Floats:
 
 def _fields() -> tuple[Floats, Floats]:
     """Signed distance fields (fonts * 10, NODES, NODES) and each font's half stroke width."""
+    import matplotlib  # not above: who finds them drawn already, or has MNIST, has no need of it
+
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
     fields = np.stack(
         [_field(folder / f"{font}.ttf", str(digit)) for font in FONTS for digit in range(10)]
@@ -126,6 +125,9 @@ def _fields() -> tuple[Floats, Floats]:
 
 def _field(font: Path, text: str) -> Floats:
     """Signed distance in pixels from each node to the outline of `text`: negative inside."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
     outline = TextPath((0, 0), text, size=100, prop=FontProperties(fname=str(font)))
     polygons = [np.asarray(polygon, np.float64) for polygon in outline.to_polygons()]
     vertices = np.concatenate(polygons)

@@ -14,10 +14,10 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import torch
 
@@ -330,7 +330,7 @@ def _drawn_glyphs(cache: Path) -> ImageData:
     The file holds the images, the labels and the sha256 of both, which is checked before use.
     """
     # Outlines are matplotlib's and draws are NumPy's: other versions may draw other images.
-    versions = f"matplotlib{matplotlib.__version__}-numpy{np.__version__}"
+    versions = "-".join(f"{name}{metadata.version(name)}" for name in ("matplotlib", "numpy"))
     path = cache / f"glyphs-v{_glyphs.VERSION}-{versions}.bin"
     if path.exists():
         return _read_or_draw(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -48,7 +49,7 @@ from vaelib.objectives import (
     reconstruction_log_likelihood,
     sample_posterior,
 )
-from vaelib.training import Gradient, Loss, fit
+from vaelib.training import Gradient, Loss, fit, training_threads
 
 MODELS: dict[str, Any] = {
     "Autoencoder": Autoencoder,
@@ -271,7 +272,7 @@ class Experiment:
             activation=self.activation,
         )
 
-    def run(self, *, weights: bool = True) -> Run:
+    def run(self, *, weights: bool = True, device: str = "cpu") -> Run:
         """Load the stored run of exactly this experiment, or else train it now and store it.
 
         Runs are stored in the folder ``VAELIB_RUNS``, by default ``book/runs``. With
@@ -281,6 +282,9 @@ class Experiment:
         ----------
         weights : bool
             Whether the run must come with the trained model, or its measurements suffice.
+        device : str
+            Where it is trained if it must be: "cpu", "cuda", or "auto", which is "cuda" where there
+            is one. Another kind of processor rounds differently, so its run is another network.
 
         Raises
         ------
@@ -291,7 +295,7 @@ class Experiment:
         """
         path = self._stored(weights)
         if path is None:
-            path = _train_and_store(self, weights, progress=True)
+            path = _train_and_store(self, weights, progress=True, device=device)
         return Run.read(path, self)
 
     def _stored(self, weights: bool) -> Path | None:
@@ -516,7 +520,9 @@ def _check_training_allowed(experiment: Experiment) -> None:
         )
 
 
-def _train_and_store(experiment: Experiment, weights: bool, progress: bool) -> Path:
+def _train_and_store(
+    experiment: Experiment, weights: bool, progress: bool, device: str = "cpu"
+) -> Path:
     path = runs_folder() / f"{experiment.name}.{'run' if weights else 'sweep'}.safetensors"
     if path.exists():  # stored since it was found missing, say by a worker that then died
         return path
@@ -530,25 +536,29 @@ def _train_and_store(experiment: Experiment, weights: bool, progress: bool) -> P
     # Locked before it is trained: a folder that cannot be written must not cost the training.
     with alone(path):
         if not path.exists():
-            run = train(experiment, data, progress=progress)
+            run = train(experiment, data, progress=progress, device=device)
             (run if weights else dataclasses.replace(run, weights={})).write(path)
     return path
 
 
-def train(experiment: Experiment, data: ImageData, *, progress: bool = False) -> Run:
-    """Train the model of an experiment on one core, and measure it on the way and at the end.
+def train(
+    experiment: Experiment, data: ImageData, *, progress: bool = False, device: str = "cpu"
+) -> Run:
+    """Train the model of an experiment, and measure it on the way and at the end.
 
-    One core, whatever the machine has, so that the same seed gives the same weights.
+    On as many threads as `training_threads` says: on one, unless asked otherwise.
     """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(training_threads().threads)
     try:
-        return _train(experiment, data, experiment.name if progress else None)
+        return _train(experiment, data, experiment.name if progress else None, device)
     finally:
         torch.set_num_threads(threads)
 
 
-def _train(experiment: Experiment, data: ImageData, progress: str | None) -> Run:
+def _train(experiment: Experiment, data: ImageData, progress: str | None, device: str) -> Run:
     images = data.train_images[: experiment.images]
     model = experiment.build(tuple(images.shape[1:]))
     steps = watched_steps(experiment.epochs, -(-len(images) // experiment.batch_size))
@@ -559,11 +569,11 @@ def _train(experiment: Experiment, data: ImageData, progress: str | None) -> Run
     if isinstance(model, Classifier):
         loss, labels = partial(_classification_loss, model), data.train_labels[: len(images)]
     else:
-        loss, gradient = _objective(experiment, model, data, revived)
+        loss, gradient = _objective(experiment, model, data, revived, device)
 
     def watch(step: int) -> None:
         if experiment.history and step in steps and isinstance(model, Autoencoder):
-            for name, value in _glance(model, data, experiment.filmed_images).items():
+            for name, value in _glance(_at_home(model), data, experiment.filmed_images).items():
                 history.setdefault(name, []).append(value)
 
     fit(
@@ -577,9 +587,11 @@ def _train(experiment: Experiment, data: ImageData, progress: str | None) -> Run
         seed=experiment.seed,
         labels=labels,
         gradient=gradient,
+        device=device,
         watch=watch,
         progress=progress,
     )
+    model.cpu()
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     measurements = {}
     if isinstance(model, VAE) and experiment.evaluation_samples:
@@ -593,23 +605,23 @@ def _train(experiment: Experiment, data: ImageData, progress: str | None) -> Run
 
 
 def _objective(
-    experiment: Experiment, model: Autoencoder, data: ImageData, revived: Tensor
+    experiment: Experiment, model: Autoencoder, data: ImageData, revived: Tensor, device: str
 ) -> tuple[Loss, Gradient | None]:
     """What is minimised, and its gradient where that is known without autograd.
 
     The number of a variable that is revived is written to ``revived``.
     """
-    noise = torch.Generator().manual_seed(experiment.seed)
+    noise = torch.Generator(device).manual_seed(experiment.seed)
     precision = PRECISIONS[experiment.precision]
 
     def kl_weights(epoch: int) -> Tensor:
         warm = 1.0 if not experiment.beta_warmup else min(1.0, epoch / experiment.beta_warmup)
-        weights = torch.full((experiment.latent,), experiment.beta * warm)
+        weights = torch.full((experiment.latent,), experiment.beta * warm, device=device)
         if experiment.free_variable is not None:
             weights[experiment.free_variable] = 0
         if experiment.revive_epochs and epoch in range(*experiment.revive_epochs):
             if revived < 0:
-                revived.copy_(_statistics(model, data).mu_variance.argmin())
+                revived.copy_(_statistics(_at_home(model), data).mu_variance.argmin())
             weights[revived] = 0
         return weights
 
@@ -649,6 +661,11 @@ def watched_steps(epochs: int, steps_per_epoch: int) -> set[int]:
     looks = min(2 * epochs, 80)
     later = np.arange(looks + 1) * epochs * steps_per_epoch // looks
     return {0, *early.tolist(), *later.tolist()}
+
+
+def _at_home(model: Autoencoder) -> Autoencoder:
+    """The model where the images are: a copy of one that is trained elsewhere."""
+    return model if model.mu.weight.device.type == "cpu" else copy.deepcopy(model).cpu()
 
 
 def _statistics(model: Autoencoder, data: ImageData) -> LatentStatistics:

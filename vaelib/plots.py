@@ -9,13 +9,15 @@ import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown
-from matplotlib.axes import Axes
 from torch import Tensor
+
+# matplotlib is imported where something is drawn: a process that only trains has no need of it.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # The same colour means the same thing in every figure; the set is safe for colour-blind readers
 # [Okabe and Ito 2008].
@@ -30,7 +32,9 @@ COLOURS = {
 
 def use_style() -> None:
     """Set matplotlib to the style of the book."""
-    plt.rcParams.update(
+    import matplotlib
+
+    matplotlib.rcParams.update(
         {
             "figure.dpi": 110,
             "savefig.dpi": 110,
@@ -77,6 +81,8 @@ def show_images(
     n, channels, height, width = pixels.shape
     rows = -(-n // columns)
     if ax is None:
+        import matplotlib.pyplot as plt
+
         _, ax = plt.subplots(figsize=(7.0, 7.0 * rows / columns + (0.3 if title else 0)))
     scale = 255.0 if pixels.dtype == np.uint8 else 1.0
     sheet = np.ones((rows * columns, channels, height + 1, width + 1))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
+import joblib
 import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
@@ -14,6 +17,37 @@ from vaelib.data import to_pixels
 Loss = Callable[..., Tensor]
 Gradient = Callable[[Tensor, int], None]
 Watcher = Callable[[int], None]
+
+
+class Threads(NamedTuple):
+    """How many threads training uses, and why."""
+
+    threads: int
+    why: str
+
+
+def training_threads() -> Threads:
+    """Say how many threads `Experiment.run` trains with, and why.
+
+    One, whatever the machine has: then a seed gives the same weights on any number of cores, and a
+    busy neighbour costs next to nothing. The environment variable ``VAELIB_THREADS`` asks for
+    more, up to the cores that this process may use, by its affinity and its container's quota. A
+    sweep uses all of those, one network each.
+
+    Raises
+    ------
+    ValueError
+        If ``VAELIB_THREADS`` is not a whole number above 0.
+    """
+    wanted = os.environ.get("VAELIB_THREADS", "")
+    if not wanted:
+        return Threads(1, "the default: the same weights on any number of cores")
+    if not wanted.isdigit() or int(wanted) < 1:
+        raise ValueError(f"VAELIB_THREADS: expected a whole number above 0, got {wanted!r}")
+    cores = joblib.cpu_count()
+    if int(wanted) > cores:
+        return Threads(cores, f"VAELIB_THREADS={wanted}, but this process may use {cores}")
+    return Threads(int(wanted), f"VAELIB_THREADS={wanted}")
 
 
 def minibatches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -68,6 +102,7 @@ def fit(
     seed: int = 0,
     labels: Tensor | None = None,
     gradient: Gradient | None = None,
+    device: str | torch.device = "cpu",
     watch: Watcher | None = None,
     progress: str | None = None,
 ) -> None:
@@ -93,6 +128,9 @@ def fit(
     gradient : callable (x, epoch), optional
         Sets the parameters' gradients by itself, as `elbo_gradient` does, where that is faster
         than to find them from the loss by autograd. The loss is then not evaluated at all.
+    device : device, optional
+        Where training happens. Model and images are moved there, and stay; the loss gets its
+        batches there.
     watch : callable (step), optional
         Called before the first step with 0, and after each step with the number of steps done.
     progress : str, optional
@@ -116,6 +154,8 @@ def fit(
         raise ValueError(
             f"final_learning_rate: expected one up to {learning_rate}, got {final_learning_rate}"
         )
+    model.to(device)
+    images = images.to(device)
     optimiser = Adam(model.parameters())
     slower = (final / learning_rate) ** (1 / max(1, epochs - 1))
     generator = torch.Generator().manual_seed(seed)
@@ -126,13 +166,15 @@ def fit(
     with tqdm(total=total, desc=progress, unit="step", disable=progress is None) as bar:
         for epoch in range(epochs):
             for index in minibatches(len(images), batch_size, generator):
-                x = images.index_select(0, index)
+                x = images.index_select(0, index.to(device))
                 x = to_pixels(x) if x.dtype == torch.uint8 else x
                 if gradient:
                     gradient(x, epoch)
                 else:
                     model.zero_grad()
-                    arguments = (x, epoch) if labels is None else (x, epoch, labels[index])
+                    arguments = (
+                        (x, epoch) if labels is None else (x, epoch, labels[index].to(device))
+                    )
                     loss(*arguments).backward()
                 optimiser.step(learning_rate)
                 step += 1
