@@ -214,6 +214,28 @@ def test_the_planes_decoders_are_torchs(desk: BrowserContext, which: int) -> Non
     assert np.abs(drawn - right).mean() < LEVEL / 10
 
 
+DRAW = {
+    "sixteen-sliders": "it.decode(Array.from({length: 16}, Math.random))",
+    "latent-plane": "it.decode(it.models[k % 2], [Math.random(), Math.random()])",
+}
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_a_decoder_leaves_time_for_the_rest_of_a_frame(desk: BrowserContext, name: str) -> None:
+    it = opened(desk, name)
+    milliseconds = it.section.evaluate(
+        f"""section => {{
+          const it = section.explorable;
+          return Array.from({{length: 100}}, (_, k) => {{
+            const start = performance.now();
+            {DRAW[name]};
+            return performance.now() - start;
+          }});
+        }}"""
+    )
+    assert np.median(milliseconds) < 8
+
+
 # --- sixteen sliders ------------------------------------------------------------------------------
 
 
@@ -299,6 +321,32 @@ def test_the_point_is_dragged_and_the_picture_follows(desk: BrowserContext) -> N
         assert "nearest" in it.said.lower()
 
 
+def test_arrow_keys_move_the_point_and_nothing_else(desk: BrowserContext) -> None:
+    it = opened(desk, "latent-plane")
+    reach = kept("latent-plane")["models"][0]["reach"]
+    it.ask("it.set(given) || null", {"z": [0, 0]})
+    it.settle()
+    it.section.locator(".plane-handle").focus()
+    for key, moved in {
+        "ArrowRight": [reach / 20, 0],
+        "ArrowUp": [reach / 20, reach / 20],
+        "Shift+ArrowLeft": [-3 * reach / 20, reach / 20],
+        "ArrowDown": [-3 * reach / 20, 0],
+    }.items():
+        it.page.keyboard.press(key)
+        it.settle()
+        assert it.state["z"] == pytest.approx(moved), key
+        assert it.state["model"] == "Autoencoder"
+    for axis in (0, 1):
+        before = it.state["z"]
+        it.section.locator("input[type=range]").nth(axis).focus()
+        it.page.keyboard.press("Home")
+        it.settle()
+        after = it.state["z"]
+        assert after[axis] == -reach
+        assert after[1 - axis] == before[1 - axis]
+
+
 def test_draws_from_the_prior_are_draws_from_the_prior(desk: BrowserContext) -> None:
     it = opened(desk, "latent-plane")
     button = it.section.get_by_role("button", name="draw from the prior")
@@ -329,6 +377,22 @@ def test_scrubbing_shows_the_moment_as_it_was_measured(desk: BrowserContext) -> 
             it.section.locator("input[type=range]").first.get_attribute("aria-valuetext") or ""
         )
     assert len(pictures) == 3
+
+
+def test_the_slider_of_training_moves_the_moment_and_the_order_does_not(
+    desk: BrowserContext,
+) -> None:
+    it = opened(desk, "tug-of-war")
+    start = it.state
+    it.section.locator("input[type=range]").focus()
+    it.page.keyboard.press("ArrowRight")
+    it.settle()
+    assert it.state["moment"] == start["moment"] + 1
+    shown, picture = it.state, it.picture()
+    it.section.get_by_role("radio", name="survivors first").check()
+    it.page.wait_for_timeout(600)  # the rows glide
+    assert it.state == shown
+    assert it.picture() != picture
 
 
 def test_play_goes_on_pauses_and_never_starts_by_itself(desk: BrowserContext) -> None:
@@ -392,6 +456,7 @@ def test_the_surface_can_be_dragged_and_the_slider_follows(desk: BrowserContext)
     mouse.up()
     it.settle()
     assert it.state["beta"] > before
+    assert it.state["spectrum"] == "MNIST"
     assert slider.input_value() != value
 
 

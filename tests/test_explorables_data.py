@@ -1,10 +1,12 @@
 """What the explorables show is what the stored runs and the data give."""
 
 import base64
+import gzip
 import io
 import json
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
-from vaelib import Experiment, load
+from vaelib import COLOURS, Experiment, load
 
 sys.path.insert(0, str(ROOT / "tools"))
 import explorables as tool
@@ -134,5 +136,37 @@ def test_the_film_is_the_one_of_the_stored_run() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_explorable_is_light_on_the_wire(name: str) -> None:
     files = ("core.js", f"{name}.data.js", f"{name}.js", "explorables.css")
-    assert sum((STATIC / file).stat().st_size for file in files) < 700_000
-    assert (STATIC / f"{name}.png").stat().st_size < 300_000
+    contents = [(STATIC / file).read_bytes() for file in files]
+    assert sum(map(len, contents)) < 700_000
+    # A server packs the scripts; the still picture, which is loaded too, is packed already.
+    sent = sum(len(gzip.compress(content)) for content in contents)
+    assert sent + (STATIC / f"{name}.png").stat().st_size < 700_000
+
+
+# --- colours ------------------------------------------------------------------------------------
+
+
+def colours_of(sheet: Path, selector: str) -> dict[str, str]:
+    """The colours that a block of a style sheet names: ``--active: #0072b2``."""
+    text = sheet.read_text(encoding="utf-8")
+    block = text[text.index(f"\n{selector} {{") :]
+    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block[: block.index("}")]))
+
+
+def test_figures_and_pages_have_the_same_colours() -> None:
+    sheet, colophon = STATIC.parent / "custom.css", STATIC.parents[1] / "colophon.md"
+    light, dark = colours_of(sheet, ":root"), colours_of(sheet, 'html[data-theme="dark"]')
+    assert light == {name: colour.lower() for name, colour in COLOURS.items()}
+    told = re.findall(r"`(#[0-9A-F]{6})`", colophon.read_text(encoding="utf-8"))
+    pairs = [colour.upper() for name in light for colour in (light[name], dark[name])]
+    assert told == pairs
+    swatches = re.findall(
+        r"^\.swatch[^{]*\{[^}]*?background: (#\w{6})", sheet.read_text("utf-8"), re.M
+    )
+    assert sorted(swatches) == sorted(light.values())
+
+
+def test_the_still_plane_has_the_colours_of_the_live_one() -> None:
+    live = colours_of(STATIC / "explorables.css", ".plane")
+    assert list(live) == [f"digit-{digit}" for digit in range(10)]
+    assert [colour.upper() for colour in live.values()] == list(tool.DIGITS)

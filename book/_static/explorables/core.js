@@ -200,6 +200,12 @@ var Explorables = (function () {
     return Number(value.toPrecision(Math.abs(value) < 0.1 ? 2 : 3)).toString();
   }
 
+  // Always as many decimals, so that a value does not dance while it is moved; a true minus.
+  function fixed(value, decimals) {
+    var text = Math.abs(value).toFixed(decimals);
+    return (value < 0 && Number(text) ? "−" : "") + text;
+  }
+
   return {
     provide: provide,
     register: register,
@@ -215,6 +221,7 @@ var Explorables = (function () {
     paint: paint,
     inFrame: inFrame,
     digits: digits,
+    fixed: fixed,
     calm: window.matchMedia("(prefers-reduced-motion: reduce)"),
   };
 })();

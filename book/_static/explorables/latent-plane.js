@@ -78,7 +78,7 @@ Explorables.register("latent-plane", function (stage, data) {
       max: model.reach,
       step: "any",
       value: 0,
-      speak: number,
+      speak: coordinate,
       input: function (value) {
         move(axis ? [z[0], value] : [value, z[1]]);
       },
@@ -114,6 +114,10 @@ Explorables.register("latent-plane", function (stage, data) {
 
   function number(value) {
     return Explorables.digits(value).replace("-", "−");
+  }
+
+  function coordinate(value) {
+    return Explorables.fixed(value, model.reach > 10 ? 1 : 2);
   }
 
   function x(value) {
@@ -221,7 +225,7 @@ Explorables.register("latent-plane", function (stage, data) {
       (found.label === 8 ? "an " : "a ") + found.label + ", " + number(found.distance) + " away";
     answer.textContent = words;
     picture.setAttribute("aria-label", "What the decoder of the " + model.name + " draws here");
-    status.say(model.name + ", point " + z.map(number).join(", ") + "; " + words);
+    status.say(model.name + ", point " + z.map(coordinate).join(", ") + "; " + words);
   }
 
   var update = Explorables.inFrame(show);

@@ -53,7 +53,7 @@ Explorables.register("sixteen-sliders", function (stage, data) {
       step: "any",
       value: 0,
       speak: function (value) {
-        return (value < -0.005 ? "−" : "") + Math.abs(value).toFixed(2);
+        return Explorables.fixed(value, 2);
       },
       input: function (value) {
         z[variable] = value;
@@ -133,6 +133,11 @@ Explorables.register("sixteen-sliders", function (stage, data) {
       ),
       group(true, "variables that work"),
       group(false, "that do nothing"),
+      html(
+        "p",
+        { class: "sixteen-note muted" },
+        "In the order of Var μ. The thin mark on a line is zero; the thick one is where the encoder put the digit."
+      ),
       status
     )
   );

@@ -68,7 +68,9 @@ Explorables.register("tug-of-war", function (stage, data) {
     role: "img",
     "aria-label": "The test digits " + data.labels.join(", ") + " as reconstructed at this moment",
   });
-  digits.append.apply(digits, canvases);
+  canvases.forEach(function (canvas, at) {
+    digits.append(html("div", {}, canvas, String(data.labels[at])));
+  });
   // The same words twice: at once for the eye, and for the ear when the reader has stopped moving.
   var answer = html("p", { class: "explorable-answer", "aria-hidden": "true" });
   var status = Explorables.status();
@@ -78,6 +80,7 @@ Explorables.register("tug-of-war", function (stage, data) {
     order.group,
     chart,
     answer,
+    html("p", { class: "tug-caption muted", "aria-hidden": "true" }, "ten test digits as they are drawn now"),
     digits,
     status
   );
@@ -128,6 +131,7 @@ Explorables.register("tug-of-war", function (stage, data) {
       );
     });
     chart.append(
+      text(0, 16, "tick", "start", "variable"),
       text(rope(0) - 8, 16, "name kl", "end", "← KL"),
       text(rope(0) + 8, 16, "name gain", "start", "gain, nats →"),
       svg(
@@ -241,14 +245,18 @@ Explorables.register("tug-of-war", function (stage, data) {
     });
     var living = variables.filter(used);
     var lost = variables.filter(losing);
+    var loss =
+      lost.length > 1
+        ? lost.length + " cost more than they gain"
+        : (lost.length || "none") + " costs more than it gains";
     var words =
-      living.length + " of " + variables.length + " variables in use, " + lost.length +
-      " losing, KL in all " + all.toFixed(1) + " nats.";
-    answer.textContent = words.replace("losing", "losing ◂");
+      living.length + " of " + variables.length + " variables in use; KL in all " + all.toFixed(1) +
+      " nats; " + loss;
+    answer.textContent = words + (lost.length ? " ◂" : "");
     chart.setAttribute(
       "aria-label",
       "Minibatch " + data.step[moment] + ": " + words +
-        " In use: " + (living.join(", ") || "none") + ". Losing: " + (lost.join(", ") || "none") + "."
+        ". In use: " + (living.join(", ") || "none") + ". At a loss: " + (lost.join(", ") || "none") + "."
     );
     status.say(words);
   }

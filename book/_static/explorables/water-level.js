@@ -12,9 +12,9 @@ Explorables.register("water-level", function (stage, data) {
   // Panels, from top to bottom, in px. On a logarithmic axis the height above the water is twice
   // the KL, and equal steps of the slider raise the water equally.
   var LANDSCAPE = { top: 26, bottom: 246, ends: [0.04, 14], ticks: [0.1, 0.3, 1, 3, 10], log: true };
-  var VARIANCES = { top: 284, bottom: 344, ends: [0, 1], ticks: [0, 1] };
-  var PRICES = { top: 382, bottom: 462, ends: [0, 2.4], ticks: [0, 1, 2] };
-  var HEIGHT = 504;
+  var VARIANCES = { top: 284, bottom: 356, ends: [0, 1.2], ticks: [0, 1] };
+  var PRICES = { top: 394, bottom: 474, ends: [0, 2.4], ticks: [0, 1, 2] };
+  var HEIGHT = 516;
   var LEFT = 30;
   var RIGHT = 4;
 
@@ -58,7 +58,7 @@ Explorables.register("water-level", function (stage, data) {
     value: 0,
     speak: function (notch) {
       var there = notch === notchOf(beta) ? beta : Math.pow(10, notch / 100);
-      return "beta " + there.toFixed(2) + ", " + count(there) + " above water";
+      return there.toFixed(2) + ", " + count(there) + " above water";
     },
     input: function (notch) {
       beta = Math.pow(10, notch / 100);
@@ -200,7 +200,7 @@ Explorables.register("water-level", function (stage, data) {
       var border = heightIn.variances(variable.mu_variance);
       column.eigenvalue.classList.toggle("drowned", variable.kl === 0);
       span(column.mu, border, VARIANCES.bottom);
-      span(column.sigma, VARIANCES.top, border);
+      span(column.sigma, heightIn.variances(1), border);
       span(column.kl, heightIn.prices(variable.kl), PRICES.bottom);
     });
     say();
