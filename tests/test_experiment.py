@@ -816,6 +816,7 @@ def test_the_measurements_are_those_of_the_trained_model_in_float64():
         assert said[name].dtype == torch.float64
     statistics = latent_statistics(mu, logvar)
     torch.testing.assert_close(run.statistics.law, statistics.law)
+    assert torch.equal(run.statistics.kl, run.measurements["kl"])
     assert run.statistics.active().tolist() == statistics.active().tolist()
 
 
@@ -850,7 +851,8 @@ def test_a_classifier_has_an_accuracy_and_no_latent_variables():
 
 
 def test_a_classifier_is_no_autoencoder_and_the_other_way_round():
-    with pytest.raises(ValueError, match=r"this run trained a classifier; use classifier\(\)"):
+    says = r"^model: this run trained a classifier; use classifier\(\)"
+    with pytest.raises(ValueError, match=says):
         train(small(model="Classifier", hidden=()), make_data()).model()
     with pytest.raises(ValueError, match=r"this run trained an autoencoder; use model\(\)"):
         train(SMALL, make_data()).classifier()
@@ -880,7 +882,11 @@ def sure_judge(runs, monkeypatch):
     return judge
 
 
-@pytest.mark.parametrize("changes", [{}, {"binarise": True}, {"importance_samples": 3}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"binarise": True}, {"importance_samples": 3}, {"likelihood": "gaussian"}],
+    ids=str,
+)
 def test_an_evaluation_gives_what_its_documentation_says(sure_judge, changes):
     """Against the same draws, with torch.distributions and NumPy in the place of the package."""
     experiment = small(evaluation_samples=60, evaluation_images=7, **changes)
@@ -906,7 +912,7 @@ def test_an_evaluation_gives_what_its_documentation_says(sure_judge, changes):
         np.testing.assert_allclose(said["log_likelihood"], expected, rtol=1e-4)
         np.testing.assert_allclose(said["log_likelihood_error"], error, rtol=1e-2, atol=1e-5)
 
-        draws = model.decode(torch.randn(10_000, 3, generator=noise))
+        draws = model.decode(torch.randn(10_000, 3, generator=noise)).clamp(0, 1)
         sure = judge(draws).softmax(1).amax(1) > 0.9
         a = judge.features(draws).double().numpy()
         b = judge.features(data.test_images.float() / 255).double().numpy()
@@ -916,6 +922,7 @@ def test_an_evaluation_gives_what_its_documentation_says(sure_judge, changes):
     moments = np.trace(np.cov(a.T)) + np.trace(np.cov(b.T)) - 2 * np.sqrt(crossed).sum()
     distance = np.square(a.mean(0) - b.mean(0)).sum() + moments
     assert said["frechet"].item() == pytest.approx(distance, rel=1e-3)
+    assert said["frechet"].dtype == torch.float64
     assert distance > 0.01
 
 
@@ -1212,6 +1219,38 @@ def test_on_a_terminal_a_sweep_shows_how_far_it_is_and_the_time_left(runs, monke
         sweep([SMALL, small(seed=4)], jobs=1)
         assert shown() == ""
     os.close(leader)
+
+
+@pytest.mark.parametrize(("asked", "used"), [(None, 7), (3, 3)])
+def test_a_sweep_uses_all_cores_or_as_many_as_it_is_told(runs, monkeypatch, asked, used):
+    original, seen = joblib.Parallel, []
+
+    def one_core(n_jobs, **options):
+        seen.append((n_jobs, options))
+        return original(1, **options)
+
+    monkeypatch.setattr("vaelib.experiment.joblib.cpu_count", lambda: 7)
+    monkeypatch.setattr("vaelib.experiment.joblib.Parallel", one_core)
+    sweep([SMALL], jobs=asked)
+    # As they finish, not all at the end: what is done shall be seen.
+    assert seen == [(used, {"return_as": "generator_unordered"})]
+
+
+def test_workers_are_told_the_settings_of_the_package_and_draw_no_bar(runs, monkeypatch, capfd):
+    told = []
+
+    def side_by_side(task, experiments, jobs):
+        told.append(task.keywords["settings"])
+        for experiment in experiments:
+            yield task(experiment)
+
+    monkeypatch.setattr("vaelib.experiment._side_by_side", side_by_side)
+    monkeypatch.setenv("VAELIB_THREADS", "1")
+    monkeypatch.setenv("ANOTHER_SETTING", "1")
+    sweep([SMALL])
+    assert told == [{k: v for k, v in os.environ.items() if k.startswith("VAELIB_")}]
+    assert "VAELIB_THREADS" in told[0]
+    assert SMALL.name not in capfd.readouterr().err  # the label of a training's own bar
 
 
 def test_an_empty_sweep(runs):

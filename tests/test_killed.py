@@ -250,7 +250,9 @@ def server_of_processes() -> Iterator[None]:
         here = [str(Path(__file__).parent), str(ROOT), os.environ.get("PYTHONPATH", "")]
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, here)))
         patch.setenv("OMP_NUM_THREADS", "1")
-        CONTEXT.set_forkserver_preload([Path(__file__).stem])
+        # matplotlib would write into the cache folder that is new for each test.
+        drawing = ["matplotlib.font_manager", "matplotlib.textpath"]
+        CONTEXT.set_forkserver_preload([Path(__file__).stem, *drawing])
         yield
 
 

@@ -489,6 +489,12 @@ def test_a_bad_convolutional_architecture_is_an_error_that_names_the_argument(ar
         ConvVAE(**arguments)
 
 
+def test_the_sides_of_an_image_are_halved_by_each_convolution():
+    says = r"^shape: expected height and width divisible by 8, got \(1, 28, 28\)$"
+    with pytest.raises(ValueError, match=says):
+        ConvVAE((1, 28, 28), (2, 3, 4, 16))
+
+
 def test_the_convolutional_vae_refuses_bad_images():
     for x in (torch.rand(2, 1, 8, 4), torch.rand(2, 64), torch.full((2, 1, 8, 8), math.nan)):
         with pytest.raises(ValueError, match=r"^x: expected .*, got "):
@@ -519,6 +525,10 @@ def test_the_linear_vae_is_affine_with_one_variance_for_all_images():
     expected = numpy_chain(weights, ["decoder.0"], z.numpy()).reshape(4, 1, 2, 3)
     np.testing.assert_allclose(model.decode(z).detach(), expected, atol=1e-12)
     assert model.encode(x[:0])[1].shape == (0, 2)
+
+
+def test_latent_variables_by_default():
+    assert [kind().latent for kind in (Autoencoder, VAE, ConvVAE, LinearVAE)] == [2, 2, 16, 16]
 
 
 @pytest.mark.parametrize("arguments", [{"hidden": (8,)}, {"likelihood": "bernoulli"}])

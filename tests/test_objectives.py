@@ -612,6 +612,12 @@ def test_variables_are_dropped_at_their_rate_and_the_rest_is_not_scaled(rate, sh
     assert not torch.equal(left, drop_variables(z, rate, generator(5)))
 
 
+def test_the_chances_are_drawn_in_the_precision_of_z():
+    z = random(50, 3).double()
+    kept = torch.rand(50, 3, generator=generator(4), dtype=torch.float64) >= 0.3
+    assert torch.equal(drop_variables(z, 0.3, generator(4)) != 0, kept)
+
+
 def test_nothing_is_dropped_at_rate_0():
     z = random(1000, 3)
     assert torch.equal(drop_variables(z, 0.0), z)

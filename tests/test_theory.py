@@ -1,6 +1,7 @@
 """Closed forms of the linear case against NumPy, SciPy, an optimiser and EM that share no code."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def test_float32_images_are_summed_in_float64():
     [
         (torch.rand(0, 1, 2, 2), "at least two, got 0"),
         (torch.rand(1, 1, 2, 2), "at least two, got 1"),
-        (torch.full((3, 1, 2, 2), math.nan), "finite numbers"),
+        (torch.full((3, 1, 2, 2), math.nan), "finite numbers, got NaN or infinity"),
         (torch.rand(3, 1, 2, 2).index_fill(0, torch.tensor([1]), math.inf), "finite numbers"),
     ],
 )
@@ -152,6 +153,16 @@ def test_eigenvalues_that_are_none_are_an_error(value):
 def test_a_noise_or_beta_that_is_not_positive_is_an_error(arguments):
     with pytest.raises(ValueError, match=r"^noise_variance, beta: expected numbers > 0, got "):
         linear_vae_optimum(tensor(1.0), *arguments)
+
+
+def test_a_level_beyond_the_precision_of_the_eigenvalues_is_an_error():
+    limits = torch.finfo(torch.float64)
+    for level in (limits.tiny, limits.max):  # the last that will do
+        assert linear_vae_optimum(tensor(1.0), level).kl.isfinite().all()
+    says = r"^noise_variance, beta: expected a product from 2e-308 to 2e\+308, got "
+    for noise, beta in ((limits.tiny, 0.5), (limits.max, 2.0)):
+        with pytest.raises(ValueError, match=rf"{says}{re.escape(f'{noise} and {beta}')}$"):
+            linear_vae_optimum(tensor(1.0), noise, beta)
 
 
 def random_covariance(random, size=5):
@@ -289,6 +300,16 @@ def test_linear_log_likelihood_of_a_float32_model_is_computed_in_float64():
     assert found.dtype == torch.float64
     expected = scipy_log_likelihood(model, x.flatten(1).double().numpy())
     np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_linear_log_likelihood_of_one_image_and_of_none_and_of_another_shape():
+    model, x = linear_vae(), torch.rand(3, 1, 2, 3)
+    found = linear_vae_log_likelihood(model, x)
+    torch.testing.assert_close(linear_vae_log_likelihood(model, x[1:2]), found[1:2])
+    for images in (x[:0], torch.rand(3, 1, 3, 2)):
+        says = f"images: expected at least one image (1, 2, 3), got {tuple(images.shape)}"
+        with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+            linear_vae_log_likelihood(model, images)
 
 
 def test_linear_log_likelihood_of_another_model_is_an_error():
