@@ -28,7 +28,7 @@ BOOK_SOURCES := _config.yml _toc.yml book/. vaelib/. \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve test unit pages validate check format notebooks explorables reproduce bench rehearse lock clean distclean
+.PHONY: help book serve test unit pages validate check format notebooks explorables reproduce bench mutants figures rehearse lock clean distclean
 
 help:  ## list the targets
 	@echo 'usage: make TARGET'
@@ -110,6 +110,16 @@ reproduce: $(VENV)/.full  ## train everything again and check every claim; can b
 bench: $(VENV)/.full  ## time training beside its limit and beside others; writes benchmarks/results.md
 	@test -d _build/peers/jax || $(PIP) install --quiet --no-deps --target _build/peers $(PEERS)
 	$(PYTHON) benchmarks/run.py
+
+$(VENV)/.mutants: $(VENV)/.full
+	$(PIP) install $(LOCKED) --group mutants
+	@touch $@
+
+mutants: $(VENV)/.mutants  ## change the package in thousands of small ways: does a unit test notice?
+	$(PYTHON) tools/mutants.py $(MODULES)
+
+figures: $(VENV)/.full book  ## count what the checks catch, for the page on how this book is checked
+	$(PYTHON) tools/figures.py
 
 rehearse: $(VENV)/.full  ## run every chapter as Binder would, with 2 GB and one core (CHAPTER=05 for one)
 	$(PYTHON) tools/rehearse_binder.py $(CHAPTER)

@@ -31,7 +31,7 @@ def resolve() -> dict[str, str]:
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--report", "-"),
             *("--dry-run", "--ignore-installed"),
-            *("--group", "test", "--editable", ".", "pip", "setuptools"),
+            *("--group", "test", "--group", "mutants", "--editable", ".", "pip", "setuptools"),
         ],
         cwd=ROOT,
         check=True,
