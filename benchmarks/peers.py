@@ -63,6 +63,50 @@ def products(net: str, dtype: torch.dtype, device: str) -> Callable[[], object]:
     return run
 
 
+def stacked_products(net: str, networks: int) -> Callable[[], object]:
+    """The same for so many networks at once, each layer's products in one call."""
+    linear = [layer for layer in model(net).modules() if isinstance(layer, nn.Linear)]
+    work = []
+    for position, layer in enumerate(linear):
+        x = torch.rand(networks, BATCH, layer.in_features)
+        y = torch.rand(networks, BATCH, layer.out_features)
+        w = torch.rand(networks, layer.out_features, layer.in_features)
+        work += [(x, w.mT, torch.empty_like(y)), (y.mT, x, torch.empty_like(w))]
+        if position:
+            work.append((y, w, torch.empty_like(x)))
+
+    def run() -> None:
+        for left, right, out in work:
+            torch.bmm(left, right, out=out)
+
+    return run
+
+
+def convolutions(net: str) -> Callable[[], object]:
+    """The convolutions of one step alone, forward and back."""
+    work, vae = [], model(net)
+    for layers, x in ((vae.encoder, torch.rand(BATCH, 1, 28, 28)), (vae.decoder, None)):
+        x = torch.rand(BATCH, NETS[net]["latent"]) if x is None else x
+        for layer in layers:
+            y = layer(x).detach()
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                transposed = isinstance(layer, nn.ConvTranspose2d)
+                by_input = layer is not vae.encoder[0]  # nobody needs the slope by the pixels
+                work.append((x, layer, torch.rand_like(y), transposed, by_input))
+            x = y
+
+    @torch.no_grad()
+    def run() -> None:
+        for x, layer, slope, transposed, by_input in work:
+            layer(x)
+            torch.ops.aten.convolution_backward(
+                *(slope, x, layer.weight, [len(slope[0])], layer.stride, layer.padding),
+                *(layer.dilation, transposed, layer.output_padding, 1, [by_input, True, True]),
+            )
+
+    return run
+
+
 def adam_pass(net: str, device: str) -> Callable[[], object]:
     """One fused pass of Adam over all parameters, in one vector."""
     n = sum(parameter.numel() for parameter in model(net).parameters())
@@ -83,11 +127,13 @@ def adam_pass(net: str, device: str) -> Callable[[], object]:
 
 
 def limit(net: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Trainer:
-    multiply, step = products(net, dtype, device), adam_pass(net, device)
+    parts = [products(net, dtype, device), adam_pass(net, device)]
+    if net == "convolutional":
+        parts.append(convolutions(net))
 
     def run() -> None:
-        multiply()
-        step()
+        for part in parts:
+            part()
 
     return run, 1
 
@@ -226,6 +272,27 @@ def pythae_model(net: str) -> Any:
         input_dim=(1, 28, 28), latent_dim=NETS[net]["latent"], reconstruction_loss="bce"
     )
     return PythaeVAE(config, Encoder(), Decoder())
+
+
+def jax_products(net: str) -> Trainer:
+    """JAX: the matrix products of one step alone."""
+    import jax
+    import jax.numpy as jnp
+
+    linear = [layer for layer in model(net).modules() if isinstance(layer, nn.Linear)]
+    work = []
+    for layer in linear:
+        x = jnp.ones((BATCH, layer.in_features))
+        y = jnp.ones((BATCH, layer.out_features))
+        work.append((x, y, jnp.ones((layer.in_features, layer.out_features))))
+
+    @jax.jit
+    def multiply(work: Any) -> Any:
+        forward = [x @ w for x, _, w in work]
+        by_weights = [x.T @ y for x, y, _ in work]
+        return forward, by_weights, [y @ w.T for _, y, w in work[1:]]
+
+    return lambda: jax.block_until_ready(multiply(work)), 1
 
 
 def jax_epoch(net: str, batches: int = 20) -> Trainer:

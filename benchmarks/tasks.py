@@ -6,6 +6,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -53,12 +54,12 @@ def steps(threads: int, net: str, rounds: str) -> dict[str, Any]:
         "pythae": partial(peers.pythae, net),
         "DataLoader loop": partial(peers.dataloader, net),
         "JAX, whole epoch": partial(peers.jax_epoch, net),
+        "PyTorch's products alone": lambda: (peers.products(net, torch.float32, "cpu"), 1),
+        "JAX's products alone": partial(peers.jax_products, net),
     }
-    if not dense:  # its limit is not matrix products alone, and JAX's program is for dense ones
-        for name in ("the limit, bfloat16 products", "ours, bfloat16", "JAX, whole epoch"):
-            del makers[name]
-    if not peers.torch.backends.mkldnn.is_available():
-        makers.pop("ours, bfloat16", None)
+    if not dense:  # bfloat16 and JAX's program are for dense ones
+        makers = {name: makers[name] for name in makers if "bfloat16" not in name}
+        makers = {name: makers[name] for name in makers if "alone" not in name and name[0] != "J"}
     runs, first = {}, []
     for name, make in makers.items():
         start = time.perf_counter()
@@ -269,13 +270,55 @@ def trained(count: int, jobs: int, threads: int, images: int, epochs: int = 1) -
 
 
 def sweep(threads: int, rounds: str) -> dict[str, Any]:
-    """16 of the book's networks: in two processes, and one after another with two threads."""
+    """16 of the book's networks: in two processes, and one after another with two threads.
+
+    Four at a time, in turn, so that both meet the same noise. And one step's matrix products of 8
+    networks stacked into one, against 8 times those of one.
+    """
+    import torch
+
     trained(2, 2, 1, 1000)  # the workers are started
     times: dict[str, list[float]] = {"side by side": [], "one after another": []}
-    for _ in range(3):
-        times["side by side"].append(trained(16, 2, 1, 10_000))
-        times["one after another"].append(trained(16, 1, 2, 10_000))
-    return {name: median(seconds) for name, seconds in times.items()}
+    for _ in range(4):
+        times["side by side"].append(trained(4, 2, 1, 60_000))
+        times["one after another"].append(trained(4, 1, 2, 60_000))
+    torch.set_num_threads(1)
+    import peers
+
+    net = "784-256-64-32-24-16"
+    single, stacked = peers.products(net, torch.float32, "cpu"), peers.stacked_products(net, 8)
+    rounds_of_both = [(clocked(single, 80) * 8, clocked(stacked, 10)) for _ in range(int(rounds))]
+    return {name: sum(seconds) for name, seconds in times.items()} | {
+        "stacked": median(b / a for a, b in rounds_of_both)
+    }
+
+
+def precision(threads: int, rounds: str) -> dict[str, Any]:
+    """Test ELBO and active variables after 5 epochs in float32 and in bfloat16, over 3 seeds."""
+    import torch
+
+    torch.set_num_threads(threads)
+    from vaelib import Experiment, load
+    from vaelib.experiment import train
+
+    def result(seed: int, name: str) -> tuple[float, int]:
+        said = {"hidden": (400,), "latent": 20, "epochs": 5, "history": False, "precision": name}
+        run = train(Experiment(dataset="mnist", seed=seed, **said), load("mnist"))
+        return run.measurements["elbo"].item(), int(run.statistics.active().sum())
+
+    return {name: [result(seed, name) for seed in range(3)] for name in ("float32", "bfloat16")}
+
+
+def imports(threads: int, rounds: str) -> dict[str, Any]:
+    """Seconds to import, in processes of their own."""
+    packages = ("torch", "vaelib", "pythae.models", "jax")
+    return {
+        name: median(
+            clocked(partial(subprocess.run, [sys.executable, "-c", f"import {name}"], check=True))
+            for _ in range(3)
+        )
+        for name in packages
+    }
 
 
 def growth(threads: int, rounds: str) -> dict[str, Any]:
@@ -297,7 +340,7 @@ def growth(threads: int, rounds: str) -> dict[str, Any]:
 def main() -> None:
     """Measure, print as JSON."""
     task, threads, *arguments = sys.argv[1:]
-    tasks = (steps, gpu, epoch, likelihood, memory, busy, data, sweep, growth)
+    tasks = (steps, gpu, epoch, likelihood, memory, busy, data, sweep, growth, precision, imports)
     print(json.dumps({f.__name__: f for f in tasks}[task](int(threads), *arguments)))
 
 
