@@ -1,4 +1,4 @@
-"""Chapter 5's main table, once more: from the bytes of the stored weights, in NumPy alone.
+"""Tables of chapters 5 and 7, once more: from the bytes of the stored weights, in NumPy alone.
 
 Nothing of the package is used but the images and the file's name: no model, no metric, no torch.
 """
@@ -111,3 +111,53 @@ def test_the_chapter_prints_these_numbers() -> None:
     assert [[float(word) for word in line.split()] for line in printed] == expected
     count = int((found.mu_variance > 0.01).sum())
     assert f"latent variables: {count}\n" in "".join(texts)
+
+
+def printed_table(chapter: str, header: list[str]) -> list[list[float]]:
+    """The numbers below this header, as the chapter stored them."""
+    cells = json.loads((BOOK / chapter).read_text(encoding="utf-8"))["cells"]
+    outputs = [out for cell in cells for out in cell.get("outputs", [])]
+    texts = ["".join(out.get("data", {}).get("text/plain", "")).splitlines() for out in outputs]
+    rows = next(t[1:] for t in texts if t and re.split(r" {2,}", t[0].strip()) == header)
+    return [[float(word) for word in row.split()] for row in rows]
+
+
+def test_chapter_7_prints_the_trained_linear_vae_and_its_optimum() -> None:
+    schedule = {"batch_size": 64, "learning_rate": 0.01, "final_learning_rate": 1e-5}
+    network = {"model": "LinearVAE", "hidden": (), "likelihood": "gaussian"}
+    name = Experiment(**network, **schedule, epochs=30, history=False).name
+    data = load("mnist")
+    if data.name != "mnist":
+        pytest.skip("mnist is not at hand")
+    run = load_file(BOOK / "runs" / f"{name}.run.safetensors")
+    weights = {key: run[f"weights/{key}"].astype(np.float64) for key in ("mu.weight", "mu.bias")}
+    variance = np.exp(run["weights/logvar.bias"].astype(np.float64))
+
+    # All there is to know of the images are their mean and their covariance.
+    mean, products = np.zeros(784), np.zeros((784, 784))
+    for part in data.train_images.split(5_000):
+        x = part.numpy().reshape(-1, 784) / 255
+        mean += x.sum(0) / 60_000
+        products += x.T @ x / 60_000
+    covariance = products - np.outer(mean, mean)
+
+    mu_mean = weights["mu.weight"] @ mean + weights["mu.bias"]
+    mu_variance = np.diag(weights["mu.weight"] @ covariance @ weights["mu.weight"].T)
+    kl = (mu_mean**2 + mu_variance + variance - np.log(variance) - 1) / 2
+    order = np.argsort(-mu_variance)
+    eigenvalues = np.linalg.eigvalsh(covariance)[::-1][:LATENT]
+    above = np.maximum(eigenvalues, 1)
+    columns = {
+        "λ": eigenvalues,
+        "Var μ predicted": 1 - 1 / above,
+        "trained": mu_variance[order],
+        "σ² predicted": 1 / above,
+        "trained ": variance[order],
+        "KL predicted": np.log(above) / 2,
+        "trained  ": kl[order],
+    }
+    found = printed_table("07-linear-case.ipynb", [key.strip() for key in columns])
+    expected = [
+        [float(f"{value:.3g}") for value in row] for row in zip(*columns.values(), strict=True)
+    ]
+    assert found == expected
