@@ -1253,6 +1253,24 @@ def test_workers_are_told_the_settings_of_the_package_and_draw_no_bar(runs, monk
     assert SMALL.name not in capfd.readouterr().err  # the label of a training's own bar
 
 
+def test_a_sweep_gives_each_training_one_thread_whatever_is_set(runs, monkeypatch):
+    seen = []
+
+    def training(*_, **__):
+        seen.append(torch.get_num_threads())
+        raise InterruptedError
+
+    monkeypatch.setattr("vaelib.experiment._train", training)
+    monkeypatch.setattr("vaelib.training.joblib.cpu_count", lambda: 2)
+    for name in ("VAELIB_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "2")
+    with pytest.raises(InterruptedError):
+        sweep([SMALL], jobs=1)
+    with pytest.raises(InterruptedError):
+        SMALL.run()
+    assert seen == [1, 2]
+
+
 def test_an_empty_sweep(runs):
     assert sweep([]) == []
 

@@ -100,16 +100,29 @@ def test_a_gradient_given_takes_the_place_of_the_loss():
         torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize(("asked", "count"), [("", 1), ("1", 1), ("2", 2), ("99", 2)])
-def test_training_says_how_many_threads_it_takes_and_why(monkeypatch, asked, count):
+@pytest.mark.parametrize(
+    ("own", "general", "threads"),
+    [
+        ("", "", (1, "the default: the same weights on any number of cores")),
+        ("1", "2", (1, "VAELIB_THREADS=1")),
+        ("2", "1", (2, "VAELIB_THREADS=2")),
+        ("99", "", (2, "VAELIB_THREADS=99, but this process may use 2")),
+        ("", "2", (2, "OMP_NUM_THREADS=2")),
+        ("", " 2,1", (2, "OMP_NUM_THREADS=2")),
+        ("", "3", (2, "OMP_NUM_THREADS=3, but this process may use 2")),
+        # What OpenMP itself would not take is none of our business.
+        ("", "0", (1, "the default: the same weights on any number of cores")),
+        ("", "many", (1, "the default: the same weights on any number of cores")),
+    ],
+)
+def test_training_says_how_many_threads_it_takes_and_why(monkeypatch, own, general, threads):
     monkeypatch.setattr("vaelib.training.joblib.cpu_count", lambda: 2)
-    monkeypatch.setenv("VAELIB_THREADS", asked)
-    threads = training_threads()
-    assert threads.threads == count
-    assert threads.why.startswith(f"VAELIB_THREADS={asked}" if asked else "the default")
+    monkeypatch.setenv("VAELIB_THREADS", own)
+    monkeypatch.setenv("OMP_NUM_THREADS", general)
+    assert training_threads() == threads
 
 
-@pytest.mark.parametrize("asked", ["0", "-1", "two", "1.5"])
+@pytest.mark.parametrize("asked", ["0", "-1", "two", "1.5", "²"])
 def test_a_number_of_threads_that_is_none_is_an_error(monkeypatch, asked):
     monkeypatch.setenv("VAELIB_THREADS", asked)
     with pytest.raises(ValueError, match=r"^VAELIB_THREADS: expected a whole number above 0"):

@@ -509,7 +509,8 @@ def _train_in_worker(
     os.environ.update(settings)
     if runs_folder().absolute() != folder:
         os.environ["VAELIB_RUNS"] = str(folder)
-    _train_and_store(experiment, weights, progress=False)
+    # Whatever OMP_NUM_THREADS says: joblib sets it in its workers as it sees fit.
+    _train_and_store(experiment, weights, progress=False, threads=1)
 
 
 def _check_training_allowed(experiment: Experiment) -> None:
@@ -520,9 +521,7 @@ def _check_training_allowed(experiment: Experiment) -> None:
         )
 
 
-def _train_and_store(
-    experiment: Experiment, weights: bool, progress: bool, device: str = "cpu"
-) -> Path:
+def _train_and_store(experiment: Experiment, weights: bool, progress: bool, **how: Any) -> Path:
     path = runs_folder() / f"{experiment.name}.{'run' if weights else 'sweep'}.safetensors"
     if path.exists():  # stored since it was found missing, say by a worker that then died
         return path
@@ -536,26 +535,31 @@ def _train_and_store(
     # Locked before it is trained: a folder that cannot be written must not cost the training.
     with alone(path):
         if not path.exists():
-            run = train(experiment, data, progress=progress, device=device)
+            run = train(experiment, data, progress=progress, **how)
             (run if weights else dataclasses.replace(run, weights={})).write(path)
     return path
 
 
 def train(
-    experiment: Experiment, data: ImageData, *, progress: bool = False, device: str = "cpu"
+    experiment: Experiment,
+    data: ImageData,
+    *,
+    progress: bool = False,
+    device: str = "cpu",
+    threads: int | None = None,
 ) -> Run:
     """Train the model of an experiment, and measure it on the way and at the end.
 
-    On as many threads as `training_threads` says: on one, unless asked otherwise.
+    On as many threads as `training_threads` says, if nothing else is asked for.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(training_threads().threads)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or training_threads().threads)
     try:
         return _train(experiment, data, experiment.name if progress else None, device)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def _train(experiment: Experiment, data: ImageData, progress: str | None, device: str) -> Run:

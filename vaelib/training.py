@@ -30,24 +30,30 @@ def training_threads() -> Threads:
     """Say how many threads `Experiment.run` trains with, and why.
 
     One, whatever the machine has: then a seed gives the same weights on any number of cores, and a
-    busy neighbour costs next to nothing. The environment variable ``VAELIB_THREADS`` asks for
-    more, up to the cores that this process may use, by its affinity and its container's quota. A
-    sweep uses all of those, one network each.
+    busy neighbour costs next to nothing. Who sets the environment variable ``VAELIB_THREADS``, or
+    else ``OMP_NUM_THREADS``, gets so many, up to the cores that this process may use, by its
+    affinity and its container's quota. A sweep uses all of those, one network and one thread each.
 
     Raises
     ------
     ValueError
         If ``VAELIB_THREADS`` is not a whole number above 0.
     """
-    wanted = os.environ.get("VAELIB_THREADS", "")
-    if not wanted:
+    own = os.environ.get("VAELIB_THREADS", "")
+    if own and not (own.isdecimal() and int(own)):
+        raise ValueError(f"VAELIB_THREADS: expected a whole number above 0, got {own!r}")
+    # OMP_NUM_THREADS may be a list, one number for each level of nesting.
+    general = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if own:
+        name, wanted = "VAELIB_THREADS", int(own)
+    elif general.isdecimal() and int(general):
+        name, wanted = "OMP_NUM_THREADS", int(general)
+    else:
         return Threads(1, "the default: the same weights on any number of cores")
-    if not wanted.isdigit() or int(wanted) < 1:
-        raise ValueError(f"VAELIB_THREADS: expected a whole number above 0, got {wanted!r}")
     cores = joblib.cpu_count()
-    if int(wanted) > cores:
-        return Threads(cores, f"VAELIB_THREADS={wanted}, but this process may use {cores}")
-    return Threads(int(wanted), f"VAELIB_THREADS={wanted}")
+    if wanted > cores:
+        return Threads(cores, f"{name}={wanted}, but this process may use {cores}")
+    return Threads(wanted, f"{name}={wanted}")
 
 
 def minibatches(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
