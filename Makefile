@@ -23,7 +23,7 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 # Directories are listed too: their time changes when a file in them goes.
-BOOK_SOURCES := _config.yml _toc.yml book/. vaelib/. \
+BOOK_SOURCES := _config.yml _toc.yml benchmarks/results.md tests/figures.md book/. vaelib/. \
   $(shell find book vaelib tools -type f -not -path '*/.*' -not -path '*/__pycache__/*' -not -path 'book/runs/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help

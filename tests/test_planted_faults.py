@@ -820,6 +820,7 @@ NOT_RUN = Fault(
     in_source("sd = torch.tensor([0.01,", "sd = torch.tensor([0.02,"),
     "make validate CHAPTER=03",
 )
+IN_CHAPTERS = (EDITED, NOT_RUN)
 
 
 @pytest.fixture(scope="module")
@@ -830,7 +831,7 @@ def mnist() -> None:
 
 
 @pytest.mark.usefixtures("mnist")
-@pytest.mark.parametrize("fault", [EDITED, NOT_RUN], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", IN_CHAPTERS, ids=lambda fault: fault.name)
 def test_a_fault_is_caught_where_the_chapter_is_run(fault: Fault, tmp_path: Path) -> None:
     project = copied(tmp_path)
     stored = cells_of(project / KL)
