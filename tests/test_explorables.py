@@ -110,6 +110,10 @@ def test_without_scripts_a_figure_has_the_same_message(browser: Browser, name: s
     assert figure.is_visible()
     assert len(figure.get_attribute("alt") or "") > 100
     assert section.locator(".explorable-stage").inner_html() == ""
+    # Links are told from the text, though no script has chosen between light and dark.
+    link = page.locator(".bd-article p a.reference").first
+    colour = "element => getComputedStyle(element).color"
+    assert link.evaluate(colour) != page.locator(".bd-article p").first.evaluate(colour)
     context.close()
 
 

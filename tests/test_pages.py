@@ -19,6 +19,7 @@ import axe_playwright_python
 import pytest
 from browser import DESK, HTML, PAGES, PHONE, show
 from conftest import BOOK, ROOT
+from jupyter_book.config import get_final_config
 from playwright.sync_api import Browser, BrowserContext, Page
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: make book")
@@ -119,6 +120,28 @@ def test_no_button_leads_to_an_unknown_repository(page_file: Path) -> None:
     if links:
         source = parsed(HTML / "index.html").links
         assert any(re.match(r"https://[^/]+/[^/]+/[^/]+$", link) for link in source)
+
+
+def test_the_configured_address_reaches_the_buttons(tmp_path: Path) -> None:
+    # html_theme_options once replaced it, unnoticed.
+    text = (ROOT / "_config.yml").read_text(encoding="utf-8")
+    assert text.count('  url: ""') == 1
+    configuration = tmp_path / "_config.yml"
+    configuration.write_text(text.replace('  url: ""', "  url: https://forge.example/some/book"))
+    told, _ = get_final_config(user_yaml=configuration, cli_config={"latex_individualpages": None})
+    assert told["html_theme_options"]["repository_url"] == "https://forge.example/some/book"
+
+
+def test_every_page_is_in_the_side_bar_and_the_next_one_has_a_title(page_file: Path) -> None:
+    text = page_file.read_text(encoding="utf-8")
+    side = text[text.index('class="bd-links') : text.index("</nav>", text.index('class="bd-links'))]
+    listed = {Path(link).name for link in re.findall(r'href="([^"#]+)', side)}
+    # The page itself is a link to its top.
+    assert {path.name for path in PAGES} - {page_file.name} <= listed
+    titles = re.findall(r'class="prev-next-title">(.*?)</p>', text)
+    ends = {"index.html", "colophon.html"}
+    assert len(titles) == (1 if page_file.name in ends else 2)
+    assert all(title.strip() for title in titles)
 
 
 def test_chapters_can_be_downloaded() -> None:
@@ -232,6 +255,8 @@ def test_axe_can_find_something(
 
 def test_on_paper_there_is_the_text_and_no_navigation(context: BrowserContext) -> None:
     page, _ = show(context, HTML / "05-sparsity.html")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     page.emulate_media(media="print", color_scheme="dark")
     for part in (".bd-sidebar-primary", ".bd-header-article", ".prev-next-footer"):
         assert not page.locator(part).first.is_visible(), part
@@ -239,8 +264,17 @@ def test_on_paper_there_is_the_text_and_no_navigation(context: BrowserContext) -
     assert not page.locator(".explorable-stage").first.is_visible()
     solution = page.locator(".admonition.dropdown p:not(.admonition-title)").first
     assert solution.is_visible()
+    assert page.locator(".tag_hide-cell details pre").first.is_visible()
+    assert page.locator(".bd-article h1").first.is_visible()
     ground = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(ground) in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
+    # Everything is dark on white, code too, whose colours are those of the theme.
+    page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
+    page.evaluate(AXE)
+    assert page.evaluate(RUN_AXE, ["color-contrast"]) == []
+    page.emulate_media(media="screen", color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    assert not page.locator(".tag_hide-cell details pre").first.is_visible()
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 // What is wider than its column scrolls by itself. Here it also gets into reach of the keyboard, and
-// a formula inside a line, which cannot break, learns to scroll where it is wider than the page.
+// a formula inside a line, which cannot break, learns to scroll where it is wider than the page. And
+// what a style sheet alone cannot do: numbers that stay whole in tables, and a page fit for paper.
 (function () {
   "use strict";
 
@@ -26,13 +27,46 @@
     });
   }
 
+  // Numbers and verdicts in a table stay on one line; a browser would break -8.79e-05 at its signs.
+  function numbers() {
+    var number = "[-+−]?[\\d.]+(e[-+]?\\d+)?";
+    var whole = new RegExp("^(" + number + "( " + number + ")*|[✓✗] \\w+)$");
+    document.querySelectorAll(".bd-article td").forEach(function (cell) {
+      if (whole.test(cell.textContent.trim())) cell.classList.add("number");
+    });
+  }
+
   function fit() {
     formulas();
     reach();
   }
 
+  // Paper is white, and a solution that is folded there cannot be unfolded.
+  var paper = window.matchMedia("print");
+  var onScreen = null; // how the page looked before it was printed
+
+  function print() {
+    var root = document.documentElement;
+    if (paper.matches && !onScreen) {
+      var folded = document.querySelectorAll('[class*="tag_hide-"] details:not([open])');
+      onScreen = { theme: root.dataset.theme, folded: folded };
+      root.dataset.theme = "light";
+    } else if (!paper.matches && onScreen) {
+      root.dataset.theme = onScreen.theme;
+    } else {
+      return;
+    }
+    onScreen.folded.forEach(function (details) {
+      details.open = paper.matches;
+    });
+    if (!paper.matches) onScreen = null;
+  }
+
+  paper.addEventListener("change", print);
+
   window.addEventListener("load", function () {
     var typeset = window.MathJax && window.MathJax.startup && window.MathJax.startup.promise;
+    numbers();
     Promise.resolve(typeset).then(fit);
     window.addEventListener("resize", fit);
   });
