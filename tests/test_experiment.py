@@ -1054,7 +1054,8 @@ def test_measurements_suffice_where_no_weights_are_wanted(runs, no_training):
     assert light.weights == {}
     assert same_tensors(light.measurements, full.measurements)
     assert same_tensors(light.history, full.history)
-    with pytest.raises(ValueError, match="weights: this run kept its measurements only"):
+    says = r"^weights: this run kept its measurements only; use run\(weights=True\)$"
+    with pytest.raises(ValueError, match=says):
         light.model()
 
 

@@ -527,6 +527,13 @@ def test_the_linear_vae_is_affine_with_one_variance_for_all_images():
     assert model.encode(x[:0])[1].shape == (0, 2)
 
 
+def test_the_classifier_has_two_convolutions_of_3_by_3_and_32_features():
+    # 8 and 16 channels, each image halved twice, 32 features, 10 labels; with their biases.
+    expected = (9 * 8 + 8) + (9 * 8 * 16 + 16) + (16 * 7 * 7 * 32 + 32) + (32 * 10 + 10)
+    assert count_parameters(Classifier()) == expected
+    assert Classifier().features(torch.rand(3, 1, 28, 28)).shape == (3, 32)
+
+
 def test_latent_variables_by_default():
     assert [kind().latent for kind in (Autoencoder, VAE, ConvVAE, LinearVAE)] == [2, 2, 16, 16]
 
