@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import locale
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -122,6 +124,7 @@ def test_nan_is_never_accepted(interval, value):
         torch.tensor([True, True]),
         [1, 1.0],
         (1,),
+        Fraction(1),
     ],
 )
 def test_numbers_arrays_and_tensors_are_taken(value):
@@ -254,8 +257,9 @@ def test_a_sentence_folded_over_lines_is_printed_on_one(tmp_path, monkeypatch, c
 
 
 def test_an_id_used_twice_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="k"):
-        load_text(tmp_path, row_text() + row_text(accepted="[5, 6]"))
+    other = row_text().replace("k:", "a:")
+    with pytest.raises(ValueError, match=r"^a, k: this id or field is there twice$"):
+        load_text(tmp_path, 2 * row_text() + 2 * other)
 
 
 def test_a_file_without_rows_is_a_clear_error(tmp_path):
@@ -440,14 +444,18 @@ def test_the_scoreboard_is_read_from_the_chapters_in_their_order(tmp_path):
 
 ALL = (ABOUT_LAW, ABOUT_ERROR, ABOUT_COUNT, ABOUT_KURTOSIS)
 STRANGE = ("✓ holds · lore · It is.", ["lore", "1", "1", "1", "1", "at least 0", "✓ holds"])
+STRANGER = ("✓ holds · myth · It is.", ["myth", "1", "1", "1", "1", "at least 0", "✓ holds"])
 
 
 @pytest.mark.parametrize(
     ("chapters", "message"),
     [
-        ({"a": chapter("A", *ALL[1:])}, "no chapter checks: law"),
+        ({"a": chapter("A", *ALL[2:])}, "^claims that no chapter checks: law, error$"),
         ({"a": chapter("A", *ALL), "b": chapter("B", ABOUT_LAW)}, "'law' is checked by a and by b"),
-        ({"a": chapter("A", *ALL, STRANGE)}, "not in the file: lore"),
+        (
+            {"a": chapter("A", *ALL, STRANGE, STRANGER)},
+            "^a checks what is not in the file: lore, myth$",
+        ),
         ({"a": chapter("A", *ALL, rows=[])}, r"for \[\]: expected a cell"),
         ({"a": chapter("A", *ALL, rows=[r for _, r in ALL[1:]])}, "expected a cell"),
         ({"a": chapter("A", *ALL, lines=[line for line, _ in ALL[1:]])}, "expected a cell"),
@@ -458,10 +466,57 @@ def test_a_scoreboard_with_a_gap_is_an_error(tmp_path, chapters, message):
         board(tmp_path, **chapters)
 
 
+@pytest.fixture
+def no_utf8():
+    """A locale in which text is not UTF-8 unless one says so."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    yield
+    locale.setlocale(locale.LC_CTYPE, before)
+
+
+def test_the_scoreboard_does_not_depend_on_the_locale(tmp_path, no_utf8):
+    rows = ROWS.replace("The error is small", "Der Fehler ist — überall — klein")
+    (tmp_path / "claims.yml").write_text(rows, encoding="utf-8")
+    content = json.dumps(chapter("Größe", *ALL), ensure_ascii=False)
+    (tmp_path / "a.ipynb").write_text(content, encoding="utf-8")
+    found = scoreboard(tmp_path)
+    assert [verdict.holds for verdict in found] == [True, False, True, False]
+    assert found[1].claim.sentence == "Der Fehler ist — überall — klein."
+    assert found[1].title == "Größe"
+
+
+def test_of_several_tables_in_a_chapter_the_last_counts(tmp_path):
+    content = chapter("A", *ALL)
+    revised = ["law", "5", "0.850", "1.01", "1.15", "0.8 to 1.2", "✓ holds"]
+    content["cells"] += chapter("", lines=[], rows=[revised, *(row for _, row in ALL[1:])])["cells"]
+    assert [verdict.values for verdict in board(tmp_path, a=content)] == [5, 1, 2, 1]
+
+
+def test_other_outputs_are_passed_over(tmp_path):
+    content = chapter("A", *ALL)
+    others = [
+        {"output_type": "display_data", "data": {"image/png": "", "text/plain": "<Figure>"}},
+        {"output_type": "display_data", "data": {"image/png": ""}},
+        {"output_type": "execute_result", "data": {"text/plain": ""}},
+    ]
+    for cell in content["cells"][1:]:
+        cell["outputs"] = [*others, *cell["outputs"], *others]
+    assert len(board(tmp_path, a=content)) == len(ALL)
+
+
+def test_a_chapter_without_a_heading_is_called_by_its_file_name(tmp_path):
+    content = chapter("A", *ALL)
+    content["cells"][0]["source"] = ["## Only a section\n"]
+    assert {verdict.title for verdict in board(tmp_path, a_b=content)} == {"a-b"}
+
+
 def test_verdicts_are_shown_with_source_link_and_reason(book):
     holds = Verdict(book["count"], "a1", "One", True, 2, "6", "6", "6")
     fails = Verdict(book["kurtosis"], "a1", "One", False, 1, "4.00", "4.00", "4.00")
-    assert show_verdicts([holds, fails]).data.splitlines()[2:] == [
+    assert show_verdicts([holds, fails]).data.splitlines() == [
+        "| verdict | claim | published | measured | accepted |",
+        "|---|---|---|---|---|",
         "| ✓ holds | Some variables are active.<br>this book · {ref}`count <claim-count>` "
         "| about 8 | 6 (2 values) "
         "| at least 2<details><summary>why</summary>Fewer would be none.</details> |",
@@ -470,6 +525,11 @@ def test_verdicts_are_shown_with_source_link_and_reason(book):
         "| – | 4.00 "
         "| 2.9 to 3.1<details><summary>why</summary>Three digits.</details> |",
     ]
+
+
+def test_a_failure_that_nobody_has_explained_says_so(book):
+    fails = Verdict(book["law"], "a1", "One", False, 1, "4.00", "4.00", "4.00")
+    assert "<br>**Why it fails:** not known | – | 4.00 |" in show_verdicts([fails]).data
 
 
 def test_markup_in_a_sentence_is_shown_as_it_is():

@@ -1,17 +1,21 @@
 """The promises of `vaelib.data`."""
 
+import contextlib
 import functools
 import gzip
 import hashlib
 import io
+import itertools
 import os
 import pickle
 import socket
 import struct
+import sys
 import tarfile
 import threading
 import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +26,9 @@ from torchvision import datasets
 from vaelib import _glyphs, data
 from vaelib.data import ImageData, load, to_pixels
 
-# Pinned for matplotlib 3.11.2 (the outlines) and NumPy 2.4.6 (the draws).
+# Pinned for matplotlib 3.11.2 (the outlines of the glyphs) and NumPy 2.4.6 (the draws).
 GLYPHS_SHA256 = "6faca2c163ceae4d4fed867ec6454f59121473cf077cd8ae3f36ad0d1a71aadf"
+TILES_SHA256 = "4eaa6fa5aa6cf9fa9a818c37b5798d37343207c38bd9b763d73c44b3fe18cdc3"
 
 MNIST_HERE = Path(os.environ.get("VAELIB_DATA") or "~/.cache/vaelib").expanduser().absolute()
 NOBODY = "http://127.0.0.1:9/"  # the discard port: refuses at once
@@ -145,7 +150,12 @@ def test_image_data_accepts_what_it_describes():
         ("train_images", torch.zeros(4, 1, 8, 8), TypeError, "uint8; got one of torch.float32"),
         ("test_images", torch.zeros(2, 8, 8, dtype=torch.uint8), ValueError, r"got \(2, 8, 8\)"),
         ("test_images", torch.zeros(0, 1, 8, 8, dtype=torch.uint8), ValueError, "none of them 0"),
-        ("test_images", torch.zeros(2, 3, 8, 8, dtype=torch.uint8), ValueError, r"got \(3, 8, 8\)"),
+        (
+            "test_images",
+            torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
+            ValueError,
+            r"images of \(1, 8, 8\), as in train_images; got \(3, 8, 8\)$",
+        ),
         ("train_labels", torch.zeros(4, dtype=torch.uint8), TypeError, "int64; got one of"),
         ("test_labels", torch.zeros(3, dtype=torch.int64), ValueError, r"\(2,\).*got \(3,\)"),
     ],
@@ -216,10 +226,19 @@ def test_one_missing_file_is_fetched_and_the_others_left_alone(raw):
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_user_cache_folder_is_the_default_place(home, server, monkeypatch):
+@pytest.mark.parametrize("cache", ["named", "empty", "not named"])
+def test_user_cache_folder_is_the_default_place(home, server, monkeypatch, cache):
     monkeypatch.delenv("VAELIB_DATA")
+    monkeypatch.setenv("HOME", str(home / "me"))
+    place = home / "me" / ".cache"
+    if cache == "named":
+        place = home / "cache"
+    elif cache == "empty":
+        monkeypatch.setenv("XDG_CACHE_HOME", "")
+    else:
+        monkeypatch.delenv("XDG_CACHE_HOME")
     load("mnist")
-    assert (home / "cache/vaelib/MNIST/raw/train-images-idx3-ubyte").exists()
+    assert (place / "vaelib/MNIST/raw/train-images-idx3-ubyte").exists()
 
 
 def damage(path, how):
@@ -240,17 +259,21 @@ def test_damaged_mnist_is_an_error_never_a_replacement(raw, file, how, forced, m
     monkeypatch.setenv("VAELIB_DATASET", forced)
     damage(raw / file, how)
     left = (raw / file).read_bytes()
-    with pytest.raises(ValueError, match=r"truncated or altered. Nothing was deleted") as error:
+    with pytest.raises(ValueError, match="expected md5") as error:
         load("mnist")
-    assert str(raw / file) in str(error.value)
-    assert f"expected md5 {md5(server['mnist'][file])}; got {md5(left)}" in str(error.value)
+    assert str(error.value) == (
+        f"{raw / file}: expected md5 {md5(server['mnist'][file])}; got {md5(left)} ({len(left)} "
+        "bytes). The file is truncated or altered. Nothing was deleted: move it away for a new one"
+    )
     assert (raw / file).read_bytes() == left
 
 
-def test_damaged_mnist_is_an_error_even_where_another_file_is_missing(raw):
-    damage(raw / "train-images-idx3-ubyte", "flipped")
-    (raw / "t10k-images-idx3-ubyte").unlink()
-    with pytest.raises(ValueError, match="train-images-idx3-ubyte: expected md5"):
+@pytest.mark.parametrize("damaged", ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"])
+def test_damaged_mnist_is_an_error_even_where_another_file_is_missing(raw, damaged, monkeypatch):
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [NOBODY])
+    damage(raw / damaged, "flipped")
+    (raw / "train-labels-idx1-ubyte").unlink()
+    with pytest.raises(ValueError, match=f"{damaged}: expected md5"):
         load("mnist")
 
 
@@ -261,6 +284,17 @@ def test_damaged_fashion(home, server, file):
     damage(home / "data/FashionMNIST/raw" / file, "flipped")
     with pytest.raises(ValueError, match=f"{file}: expected md5"):
         load("fashion")
+
+
+def test_files_are_checked_where_md5_is_barred_from_security(raw, monkeypatch):
+    def md5_under_fips(content, *, usedforsecurity=True):
+        if usedforsecurity:
+            raise ValueError("disabled for FIPS")
+        return known(content, usedforsecurity=False)
+
+    known = hashlib.md5
+    monkeypatch.setattr(hashlib, "md5", md5_under_fips)
+    assert load("mnist").test_labels.tolist() == [0, 1, 2]
 
 
 def test_the_checksums_are_those_published():
@@ -300,6 +334,7 @@ def small_cifar(home, address, monkeypatch):
 
 def test_cifar10(home, small_cifar):
     cifar = load("cifar10")
+    assert cifar.name == "cifar10"
     assert cifar.train_images.shape == (10, 3, 32, 32)
     assert cifar.test_images.is_contiguous()
     assert cifar.test_images.flatten(1).tolist() == small_cifar["test_batch"].tolist()
@@ -330,15 +365,26 @@ def test_a_partial_download_is_not_mistaken_for_the_data(home, server, monkeypat
 
 
 def test_an_interrupted_download_leaves_nothing(home, server, monkeypatch):
+    half = []
+
     def interrupted(root, download):
-        Path(root, "MNIST", "raw").mkdir(parents=True)
-        Path(root, "MNIST", "raw", "train-images-idx3-ubyte").write_bytes(b"half")
+        half.append(Path(root, "MNIST", "raw", "train-images-idx3-ubyte"))
+        half[0].parent.mkdir(parents=True)
+        half[0].write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(data, "_source", lambda name: interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        load("mnist")
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "_source", lambda name: interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load("mnist")
     assert everything_below(home / "data") == []
+    # What a killed process leaves lies in the same folder, and the next one clears it away.
+    assert half[0].parents[2].parent == home / "data"
+    half[0].parent.mkdir(parents=True)
+    half[0].write_bytes(b"half")
+    load("mnist")
+    names = [f"MNIST/raw/{file}" for file in sorted(data.MNIST_MD5)]
+    assert everything_below(home / "data") == names
 
 
 def test_two_downloads_at_once_leave_one_whole_set(home, server, monkeypatch):
@@ -367,6 +413,65 @@ def test_a_silent_server_is_given_up_soon(monkeypatch):
     assert socket.getdefaulttimeout() is None
 
 
+def fake_download(monkeypatch, download):
+    """Let `download` take the place of torchvision's class, and its failure be an error."""
+    monkeypatch.setenv("VAELIB_DATASET", "mnist")
+    monkeypatch.setattr(data, "_source", lambda name: download)
+
+
+def test_the_timeout_of_others_is_left_as_it_was(monkeypatch):
+    def failing(root, download):
+        seen.append(socket.getdefaulttimeout())
+        raise OSError("no network")
+
+    seen = []
+    fake_download(monkeypatch, failing)
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(70.0)
+    try:
+        with pytest.raises(FileNotFoundError, match=r"cannot be downloaded: no network$"):
+            load("mnist")
+        assert (seen, socket.getdefaulttimeout()) == ([data.TIMEOUT], 70.0)
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_shown_on_a_terminal_only(monkeypatch, terminal):
+    def progressing(root, download):
+        print("10 %", file=sys.stderr)
+        raise OSError("no network")
+
+    fake_download(monkeypatch, progressing)
+    errors = io.StringIO()
+    monkeypatch.setattr(errors, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(sys, "stderr", errors)
+    with pytest.raises(FileNotFoundError):
+        load("mnist")
+    assert errors.getvalue() == ("10 %\n" if terminal else "")
+
+
+def test_a_failure_without_words_is_told_by_its_name(home, monkeypatch):
+    def failing(root, download):
+        raise TimeoutError
+
+    fake_download(monkeypatch, failing)
+    with pytest.raises(FileNotFoundError) as error:
+        load("mnist")
+    assert str(error.value) == (
+        f"mnist is not in {home / 'data'} and cannot be downloaded: TimeoutError"
+    )
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_what_is_in_its_way(home, monkeypatch):
+    disk = home / "disk"
+    disk.symlink_to(home / "not mounted")
+    monkeypatch.setenv("VAELIB_DATA", str(disk / "data"))
+    monkeypatch.setenv("VAELIB_DATASET", "mnist")
+    with pytest.raises(FileNotFoundError, match=f"File exists: '{disk}'$"):
+        load("mnist")
+
+
 # The offline rule
 
 
@@ -380,21 +485,44 @@ def test_without_mnist_and_network_the_glyphs_take_its_place(home, few_glyphs, c
     assert len(lines) > 6
     assert {len(line) for line in lines} == {88}
     assert lines[0] == lines[-1] == "#" * 88
-    words = " ".join(" ".join(line.strip("# ") for line in lines).split())
-    assert "MNIST IS NOT HERE: THE GLYPHS TAKE ITS PLACE" in words
-    assert "numbers will differ from the book's. Its claims must hold all the same" in words
-    assert "set VAELIB_DATA to a folder" in words
-    assert str(home / "data") in words.replace(" ", "") or str(home / "data") in words
+    # Where the path is long it is broken over lines, so blanks do not count.
+    notice = [line[1:-1].replace(" ", "") for line in lines[1:-1]]
+    title, why, *rest = (
+        "".join(group)
+        for blank, group in itertools.groupby(notice, lambda line: not line)
+        if not blank
+    )
+    assert title == "MNISTISNOTHERE:THEGLYPHSTAKEITSPLACE"
+    assert why.startswith(f"mnistisnotin{home / 'data'}andcannotbedownloaded:")
+    assert rest == [
+        "What follows is computed on digits that vaelib draws from fonts. The numbers will differ "
+        "from the book's. Its claims must hold all the same.".replace(" ", ""),
+        "To get MNIST: connect this machine to the network, or set VAELIB_DATA to a folder with "
+        "MNIST's four unpacked files in MNIST/raw.".replace(" ", ""),
+    ]
     assert load("mnist") is images
     assert capsys.readouterr().out == "", "one notice a session is enough"
+
+
+def test_a_notice_is_framed_and_shown_at_once():
+    pipe = io.BytesIO()  # what others see of it while the program goes on
+    with contextlib.redirect_stdout(io.TextIOWrapper(pipe)):
+        data._print_framed("just twenty letters. and more", "the end", width=24)
+        assert pipe.getvalue().decode().splitlines() == [
+            "########################",
+            "# just twenty letters. #",
+            "# and more             #",
+            "#                      #",
+            "# the end              #",
+            "########################",
+        ]
 
 
 def test_glyphs_forced(raw, few_glyphs, monkeypatch, capsys):
     monkeypatch.setenv("VAELIB_DATASET", "glyphs")
     assert load("mnist").name == "glyphs"
-    assert "VAELIB_DATASET=glyphs: digits drawn by vaelib take MNIST's place" in (
-        capsys.readouterr().out
-    )
+    notice = "VAELIB_DATASET=glyphs: digits drawn by vaelib take MNIST's place."
+    assert capsys.readouterr().out == f"{'#' * 88}\n# {notice:<84} #\n{'#' * 88}\n"
     monkeypatch.setenv("VAELIB_DATASET", "mnist")
     assert load("mnist").name == "mnist"
     assert capsys.readouterr().out == ""
@@ -447,6 +575,15 @@ def test_tiles():
     assert torch.equal(load("tiles").train_images, tiles.train_images)
 
 
+def test_the_tiles_are_pinned():
+    data._tiles.cache_clear()
+    tiles = load("tiles")
+    assert tiles.name == "tiles"
+    parts = (tiles.train_images, tiles.train_labels, tiles.test_images, tiles.test_labels)
+    stored = b"".join(part.numpy().tobytes() for part in parts)
+    assert hashlib.sha256(stored).hexdigest() == TILES_SHA256, "stored runs were trained on others"
+
+
 # Glyphs: the cache
 
 
@@ -458,11 +595,11 @@ def glyphs_file(home):
 def test_glyphs_are_drawn_once(home, few_glyphs, capsys):
     first = load("glyphs")
     assert load("glyphs") is first
-    name = glyphs_file(home).name
-    assert name.startswith(f"glyphs-v{_glyphs.VERSION}-matplotlib")
-    assert name.endswith(f"numpy{np.__version__}.bin")
+    versions = f"matplotlib{metadata.version('matplotlib')}-numpy{np.__version__}"
+    assert glyphs_file(home).name == f"glyphs-v{_glyphs.VERSION}-{versions}.bin"
     data._drawn_glyphs.cache_clear()
     again = load("glyphs")
+    assert again.name == "glyphs"
     assert len(few_glyphs) == 1
     assert torch.equal(again.train_images, first.train_images)
     assert torch.equal(again.test_labels, first.test_labels)
@@ -493,15 +630,25 @@ def test_glyphs_without_a_cache_folder(home, few_glyphs, capsys):
 
 
 def test_an_interrupted_write_leaves_no_glyphs_file(home, few_glyphs, monkeypatch):
+    half = []
+
     def interrupted(path, content):
+        half.append(path)
         with path.open("wb") as file:
             file.write(content[:100])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "write_bytes", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        load("glyphs")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load("glyphs")
     assert everything_below(home / "cache") == []
+    # What a killed process leaves lies in the same folder, and the next one clears it away.
+    assert half[0].parent.parent == home / "cache" / "vaelib"
+    half[0].parent.mkdir()
+    half[0].write_bytes(b"half")
+    load("glyphs")
+    assert everything_below(home / "cache") == [f"vaelib/{half[0].name}"]
 
 
 # Glyphs: the images

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from vaelib import _store
+from vaelib._lock import alone
 
 few = settings(
     deadline=None,
@@ -62,7 +63,8 @@ def test_any_tensors_and_any_description_come_back(tmp_path, shapes, dtype, desc
 
 
 def test_a_description_that_looks_like_a_seal_does_no_harm(tmp_path):
-    for description in ('"sha256":"' + "0" * 64 + '"', '{"sha256":"' + "a" * 64 + '"}'):
+    zeros, other = "0" * 64, "a" * 64
+    for description in (f'"sha256":"{zeros}"', f'{{"sha256":"{other}"}}', f"{zeros} {other} {{}}"):
         _store.write(tmp_path / "x", TENSORS, description)
         assert _store.read(tmp_path / "x")[1] == description
 
@@ -108,6 +110,20 @@ def check_damage(path, damaged):
     # What is there is left for the user to look at.
     assert path.read_bytes() == damaged
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_damage_is_told_with_both_digests_and_what_to_do(stored):
+    content = stored.read_bytes()
+    seal = _store.SEAL.search(content)[1]
+    altered = content[:-1] + b"?"
+    found = hashlib.sha256(altered.replace(seal, b"0" * 64)).hexdigest()
+    stored.write_bytes(altered)
+    with pytest.raises(_store.DamagedRunError) as error:
+        _store.read(stored)
+    assert str(error.value) == (
+        f"{stored}: truncated or altered (sha256 {found[:12]}… instead of "
+        f"{seal.decode()[:12]}…); restore it, or delete it to train it again"
+    )
 
 
 @few
@@ -223,6 +239,21 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(stored, monkeypatch, fa
     assert stored.read_bytes() == before
     assert list(stored.parent.iterdir()) == [stored]
     assert _store.read(stored)[1] == '{"seed":3}'
+
+
+def test_what_a_killed_write_leaves_is_cleared_away_by_the_next(stored, monkeypatch):
+    def killed(*_):
+        raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_store.Path, "replace", killed)
+        patch.setattr(_store.Path, "unlink", lambda _: None)  # a killed process tidies nothing
+        with pytest.raises(Stop):
+            _store.write(stored, {"a": torch.ones(3)}, "new")
+    assert len(list(stored.parent.iterdir())) == 2
+    with alone(stored):  # as whoever makes this file does
+        pass
+    assert list(stored.parent.iterdir()) == [stored]
 
 
 def test_the_new_file_is_moved_in_whole(stored, monkeypatch):

@@ -133,10 +133,7 @@ def claim_values() -> dict[str, list[Any]]:
     """
     if not _checked:
         raise ValueError("claim_values: expected claims to have been checked before, got none")
-    return {
-        name: list(cells)
-        for name, cells in zip(_COLUMNS, zip(*_checked.values(), strict=True), strict=True)
-    }
+    return {name: [row[place] for row in _checked.values()] for place, name in enumerate(_COLUMNS)}
 
 
 @dataclass(frozen=True)
@@ -247,8 +244,8 @@ def _book_claims() -> dict[str, Claim]:
 def _parse(key: str, row: dict[str, Any]) -> Claim:
     try:
         low, high = (
-            math.inf * sign if end is None else float(end)
-            for end, sign in zip(row["accepted"], (-1, 1), strict=True)
+            infinity if end is None else float(end)
+            for end, infinity in zip(row["accepted"], (-math.inf, math.inf), strict=True)
         )
         # A sentence folded over several lines is still one line.
         fields = {
@@ -268,10 +265,10 @@ def _parse(key: str, row: dict[str, Any]) -> Claim:
 
 def _spread(value: Any) -> tuple[int, float, float, float]:
     """How many numbers there are, and the least, median and largest; counts stay whole numbers."""
-    kind = np.asarray(value).dtype.kind
-    numbers = np.asarray(value, dtype=int if kind in "biu" else float)
+    whole = np.asarray(value).dtype.kind in "biu"
+    numbers = np.asarray(value, dtype=int if whole else float)
     median = float(np.median(numbers))
-    middle = int(median) if kind in "biu" and median.is_integer() else median
+    middle = int(median) if whole and median.is_integer() else median
     return numbers.size, numbers.min().item(), middle, numbers.max().item()
 
 
@@ -293,13 +290,14 @@ def _verdicts(path: Path, claims: dict[str, Claim]) -> list[Verdict]:
     for cell in cells:
         for output in cell.get("outputs", []):
             if "nbval-check-output" in cell["metadata"].get("tags", []):
-                for line in _LINE.finditer("".join(output.get("text", ""))):
+                for line in _LINE.finditer("".join(output.get("text", ()))):
                     holds[line["id"]] = line["verdict"] == HOLDS
-            head, *body = "".join(output.get("data", {}).get("text/plain", " ")).splitlines()
-            if tuple(head.split()) == _COLUMNS:
+            shown = "".join(output.get("data", {}).get("text/plain", ())).splitlines()
+            if shown and tuple(shown[0].split()) == _COLUMNS:
                 # Columns are two spaces apart or more, words only one.
-                split = [re.split(r"\s{2,}", line.strip()) for line in body]
-                rows |= {row[0]: row for row in split}
+                split = [re.split(r"\s{2,}", line.strip()) for line in shown[1:]]
+                # Such a table holds all that was checked before it: the last one counts.
+                rows = {row[0]: row for row in split}
     if list(holds) != list(rows):
         raise ValueError(
             f"{path.stem} checks the claims {list(holds)} but shows what it measured "

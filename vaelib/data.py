@@ -11,7 +11,6 @@ import socket
 import sys
 import tempfile
 import textwrap
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -214,10 +213,7 @@ def _idx(path: Path) -> torch.Tensor:
 
 
 def _cifar10(root: Path) -> ImageData:
-    with warnings.catch_warnings():
-        # CIFAR-10's files date from 2009; NumPy finds their way of storing a type old-fashioned.
-        warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
-        parts = [_source("cifar10")(root, train=train) for train in (True, False)]
+    parts = [_source("cifar10")(root, train=train) for train in (True, False)]
     # torchvision has (n, height, width, channels).
     train, test = (torch.as_tensor(part.data).movedim(3, 1).contiguous() for part in parts)
     train_labels, test_labels = (torch.tensor(part.targets) for part in parts)
@@ -317,7 +313,7 @@ def _tiles(tile: int = 3, side: int = 28) -> ImageData:
     covered = np.minimum(pixels + 1, corners + tile) - np.maximum(pixels, corners)
     images = np.empty((len(corners), 1, side, side), np.uint8)
     for start in range(0, len(corners), 5000):  # in pieces, to spare memory
-        rows, columns = covered[start : start + 5000].clip(0.0, 1.0).swapaxes(0, 1)
+        rows, columns = covered[start : start + 5000].clip(0.0).swapaxes(0, 1)
         images[start : start + 5000, 0] = np.rint(255 * rows[:, :, None] * columns[:, None, :])
     below, right = (corners[:, :, 0] + tile / 2 >= side / 2).T.astype(np.int64)
     return _split("tiles", images, 2 * below + right)
@@ -348,13 +344,14 @@ def _read_or_draw(path: Path) -> ImageData:
             return _split("glyphs", images, content[end:-32].view("<i8").astype(np.int64))
         print(f"vaelib: {path} is damaged. The glyphs are drawn again and the file is replaced.")
     images, labels = _glyphs.draw(*SPLIT)
-    with contextlib.suppress(OSError):  # a folder that cannot be written costs only time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=unfinished(path), dir=path.parent) as temporary:
-            complete = Path(temporary, path.name)
-            stored = images.tobytes() + labels.astype("<i8").tobytes()
-            complete.write_bytes(stored + hashlib.sha256(stored).digest())
-            complete.replace(path)
+    with (
+        contextlib.suppress(OSError),  # a folder that cannot be written costs only time
+        tempfile.TemporaryDirectory(prefix=unfinished(path), dir=path.parent) as temporary,
+    ):
+        complete = Path(temporary, path.name)
+        stored = images.tobytes() + labels.astype("<i8").tobytes()
+        complete.write_bytes(stored + hashlib.sha256(stored).digest())
+        complete.replace(path)
     return _split("glyphs", images, labels)
 
 
