@@ -20,7 +20,9 @@ def counted() -> dict[str, Any]:
 
 
 def test_the_page_is_made_of_what_was_counted(counted: dict[str, Any]) -> None:
-    assert figures.PAGE.read_text(encoding="utf-8") == figures.page(counted), "make figures"
+    assert figures.PAGE.read_text(encoding="utf-8") == figures.page(counted), (
+        "write it anew: .venv/bin/python tools/figures.py --again"
+    )
 
 
 def test_every_fault_that_is_planted_is_on_the_page(counted: dict[str, Any]) -> None:

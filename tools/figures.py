@@ -1,5 +1,7 @@
 """``make figures``: count what the checks catch, for the appendix on how this book is checked.
 
+usage: figures.py [--again]        only write the page anew, from what was counted before
+
 Runs the tests that plant faults, damage files and kill processes, and keeps what they report in
 tests/figures.json, with what `make mutants` and `make rehearse` left in _build, if they were run.
 From that tests/figures.md is written, which the page shows.
@@ -23,6 +25,14 @@ PAGE = ROOT / "tests" / "figures.md"
 REPORTING = ("test_planted_faults.py", "test_damage.py", "test_killed.py")
 Row = dict[str, Any]
 
+FILES = {
+    "run": "a stored run",
+    "mnist": "four small files in MNIST's format",
+    "fashion": "four small files in Fashion-MNIST's format",
+    "cifar10": "a small archive in CIFAR-10's format",
+    "MNIST itself": "MNIST",
+    "glyphs": "the drawn glyphs",
+}
 # What a killed or hindered process was doing, in words.
 DOING = {
     "training": "training",
@@ -121,7 +131,11 @@ def hindered(rows: list[Row]) -> str:
         for row in rows
         if row["test"] == "at once"
     )
-    return table(("what stands in the way", "of"), [*found, *at_once])
+    return (
+        "Something stands in the way, or others want the same. Then there is a clear message and "
+        "nothing half-written, or all get it, and it is made once.\n\n"
+        + table(("what happens", "during"), [*found, *at_once])
+    )
 
 
 def damage(rows: list[Row]) -> str:
@@ -130,7 +144,7 @@ def damage(rows: list[Row]) -> str:
     flips = total((row for row in rows if row["how"] == "flipped"), "kind", "tried")
     cuts = total((row for row in rows if row["how"] == "truncated"), "kind", "tried")
     found = [
-        (kind, flips[kind], cuts[kind], n - flips[kind] - cuts[kind], n)
+        (FILES[kind], flips[kind], cuts[kind], n - flips[kind] - cuts[kind], n)
         for kind, n in tried.items()
     ]
     unseen = sum(row["unseen"] for row in rows)
@@ -186,7 +200,8 @@ def page(figures: Row) -> str:
 def main() -> None:
     """Measure, keep, write the page."""
     figures = json.loads(FIGURES.read_text("utf-8")) if FIGURES.exists() else {}
-    figures |= measure() | left_by("mutants") | left_by("binder")
+    if sys.argv[1:] != ["--again"]:
+        figures |= measure() | left_by("mutants") | left_by("binder")
     FIGURES.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
     PAGE.write_text(page(figures), "utf-8")
     print(f"written to {FIGURES.relative_to(ROOT)} and {PAGE.relative_to(ROOT)}")
