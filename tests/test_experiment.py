@@ -854,7 +854,8 @@ def test_a_classifier_is_no_autoencoder_and_the_other_way_round():
     says = r"^model: this run trained a classifier; use classifier\(\)"
     with pytest.raises(ValueError, match=says):
         train(small(model="Classifier", hidden=()), make_data()).model()
-    with pytest.raises(ValueError, match=r"this run trained an autoencoder; use model\(\)"):
+    says = r"^model: this run trained an autoencoder; use model\(\)"
+    with pytest.raises(ValueError, match=says):
         train(SMALL, make_data()).classifier()
 
 

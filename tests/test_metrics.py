@@ -431,6 +431,13 @@ def test_log_likelihood_depends_on_the_generator_alone():
     assert not torch.equal(first.log_likelihood, other.log_likelihood)
 
 
+def test_log_likelihood_draws_a_hundred_samples_unless_told_otherwise():
+    model, (images, _) = network(), bytes_and_pixels()
+    found = log_likelihood(model, images[:2], generator=generator(1))
+    expected = log_likelihood(model, images[:2], 100, generator(1))
+    assert torch.equal(found.log_likelihood, expected.log_likelihood)
+
+
 @pytest.mark.parametrize("samples", [0, -1])
 def test_log_likelihood_without_samples_is_an_error(samples):
     with pytest.raises(ValueError, match=r"^samples: expected at least 1, got "):

@@ -171,6 +171,10 @@ def test_non_contiguous_images_are_encoded_alike(kind):
     torch.testing.assert_close(model.encode(x)[0], model.encode(x.contiguous())[0])
 
 
+def test_samples_are_drawn_where_the_model_is():
+    assert VAE((1, 3, 4), (5,), 2).to("meta").sample(3).device.type == "meta"
+
+
 def test_sample_decodes_standard_normal_draws():
     model = VAE((1, 1, 2), (), 2, likelihood="gaussian").double()
     with torch.no_grad():

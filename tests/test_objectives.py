@@ -618,6 +618,19 @@ def test_the_chances_are_drawn_in_the_precision_of_z():
     assert torch.equal(drop_variables(z, 0.3, generator(4)) != 0, kept)
 
 
+def test_the_chances_are_drawn_where_z_is():
+    # On the meta device, which every machine has: a draw elsewhere would not fit.
+    assert drop_variables(torch.ones(5, 3, device="meta"), 0.3).device.type == "meta"
+
+
+def test_at_the_floor_itself_information_is_free():
+    kl = torch.full((4, 2), 0.5, dtype=torch.float64, requires_grad=True)
+    charged = free_bits(kl, 0.5)
+    assert torch.equal(charged, kl)
+    (gradient,) = torch.autograd.grad(charged.sum(), kl)
+    assert torch.equal(gradient, torch.zeros_like(kl))
+
+
 def test_nothing_is_dropped_at_rate_0():
     z = random(1000, 3)
     assert torch.equal(drop_variables(z, 0.0), z)

@@ -149,7 +149,10 @@ def test_eigenvalues_that_are_none_are_an_error(value):
         linear_vae_optimum(tensor(1.0, value), 1.0)
 
 
-@pytest.mark.parametrize("arguments", [(0.0,), (-1.0,), (math.nan,), (1.0, 0.0), (1.0, math.nan)])
+@pytest.mark.parametrize(
+    "arguments",
+    [(0.0,), (-1.0,), (math.nan,), (math.inf,), (1.0, 0.0), (1.0, math.nan), (1.0, math.inf)],
+)
 def test_a_noise_or_beta_that_is_not_positive_is_an_error(arguments):
     with pytest.raises(ValueError, match=r"^noise_variance, beta: expected numbers > 0, got "):
         linear_vae_optimum(tensor(1.0), *arguments)
