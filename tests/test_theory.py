@@ -71,6 +71,15 @@ def test_float32_images_are_summed_in_float64():
     np.testing.assert_allclose(found.eigenvalues, values, rtol=1e-6)
 
 
+def test_directions_point_to_where_their_largest_entry_is_positive():
+    images = torch.randn(50, 1, 2, 3, generator=torch.Generator().manual_seed(0)).double()
+    directions = principal_components(images).directions
+    for direction in directions.T:
+        assert direction.max() == direction.abs().max()
+    opposite = principal_components(-images).directions
+    torch.testing.assert_close(opposite, directions)
+
+
 @pytest.mark.parametrize(
     ("images", "says"),
     [

@@ -34,7 +34,8 @@ def principal_components(images: Tensor) -> PrincipalComponents:
     Returns
     -------
     PrincipalComponents
-        In float64; the covariance is the mean over the n images, not over n − 1.
+        In float64; the covariance is the mean over the n images, not over n − 1. Each direction
+        points to where its largest entry is positive.
 
     Raises
     ------
@@ -55,6 +56,9 @@ def principal_components(images: Tensor) -> PrincipalComponents:
     if not covariance.isfinite().all():
         raise ValueError("images: expected finite numbers, got NaN or infinity")
     eigenvalues, directions = torch.linalg.eigh(covariance)
+    # A direction and its opposite are both right, and libraries differ in which they find.
+    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
+    directions = directions * largest.sign()
     return PrincipalComponents(mean, eigenvalues.flip(0).clamp(min=0), directions.flip(1))
 
 
