@@ -73,7 +73,7 @@ def digest() -> str:
     for name in COPIED:
         top = ROOT / name
         for path in sorted(top.rglob("*.*")) if top.is_dir() else [top]:
-            if path.is_file() and path != REASONS and path.suffix in {".py", ".toml", ".yml", ".safetensors"}:
+            if path.suffix in {".py", ".toml", ".yml", ".safetensors"} and path != REASONS:
                 found.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return found.hexdigest()
 
