@@ -13,6 +13,8 @@ import re
 import subprocess
 import sys
 import termios
+import types
+from functools import partial
 
 import joblib
 import numpy as np
@@ -1236,6 +1238,35 @@ def test_a_sweep_uses_all_cores_or_as_many_as_it_is_told(runs, monkeypatch, aske
     sweep([SMALL], jobs=asked)
     # As they finish, not all at the end: what is done shall be seen.
     assert seen == [(used, {"return_as": "generator_unordered"})]
+
+
+def distributed_with(current):
+    """What a sweep knows of dask.distributed; tests/test_cluster.py has the real one."""
+
+    def map_(task, experiments, pure):
+        assert pure is False  # else a task is done once, even if its result was removed since
+        futures = [types.SimpleNamespace(result=partial(task, e)) for e in experiments]
+        return futures[::-1]
+
+    client = types.SimpleNamespace(map=map_)
+    return types.SimpleNamespace(
+        Client=types.SimpleNamespace(current=partial(current, client)), as_completed=iter
+    )
+
+
+def test_a_sweep_goes_to_the_cluster_of_an_open_client(runs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", distributed_with(lambda client: client))
+    monkeypatch.setattr("vaelib.experiment.joblib.Parallel", None)
+    assert [run.experiment for run in sweep([SMALL, small(seed=4)])] == [SMALL, small(seed=4)]
+    assert len(files(runs)) == 2
+
+
+def test_without_an_open_client_a_sweep_stays_at_home(runs, monkeypatch):
+    def none(client):
+        raise ValueError("No clients found")
+
+    monkeypatch.setitem(sys.modules, "distributed", distributed_with(none))
+    assert len(sweep([SMALL], jobs=1)) == 1
 
 
 def test_workers_are_told_the_settings_of_the_package_and_draw_no_bar(runs, monkeypatch, capfd):

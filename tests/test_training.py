@@ -103,6 +103,7 @@ def test_a_gradient_given_takes_the_place_of_the_loss():
 @pytest.mark.parametrize(
     ("own", "general", "threads"),
     [
+        (None, None, (1, "the default: the same weights on any number of cores")),
         ("", "", (1, "the default: the same weights on any number of cores")),
         ("1", "2", (1, "VAELIB_THREADS=1")),
         ("2", "1", (2, "VAELIB_THREADS=2")),
@@ -117,8 +118,10 @@ def test_a_gradient_given_takes_the_place_of_the_loss():
 )
 def test_training_says_how_many_threads_it_takes_and_why(monkeypatch, own, general, threads):
     monkeypatch.setattr("vaelib.training.joblib.cpu_count", lambda: 2)
-    monkeypatch.setenv("VAELIB_THREADS", own)
-    monkeypatch.setenv("OMP_NUM_THREADS", general)
+    for name, value in (("VAELIB_THREADS", own), ("OMP_NUM_THREADS", general)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
     assert training_threads() == threads
 
 

@@ -39,7 +39,7 @@ def training_threads() -> Threads:
     ValueError
         If ``VAELIB_THREADS`` is not a whole number above 0.
     """
-    own = os.environ.get("VAELIB_THREADS", "")
+    own = os.environ.get("VAELIB_THREADS")
     if own and not (own.isdecimal() and int(own)):
         raise ValueError(f"VAELIB_THREADS: expected a whole number above 0, got {own!r}")
     # OMP_NUM_THREADS may be a list, one number for each level of nesting.
