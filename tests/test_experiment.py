@@ -969,6 +969,19 @@ def test_a_sweep_trains_the_classifier_once_before_all_that_need_it(runs, monkey
     assert trained[4:] == [small(seed=9, evaluation_samples=5)]
 
 
+def test_a_classifier_whose_measurements_alone_are_kept_is_trained_again(runs, monkeypatch):
+    judge, original, trained = classifier_experiment("tiny"), vaelib.experiment.train, []
+    judge.run(weights=False)
+
+    def counting(experiment, *args, **kwargs):
+        trained.append(experiment)
+        return original(experiment, *args, **kwargs)
+
+    monkeypatch.setattr(vaelib.experiment, "train", counting)
+    sweep([small(evaluation_samples=5)], jobs=1)
+    assert trained == [judge, small(evaluation_samples=5)]
+
+
 def test_the_model_of_a_run_is_float64_frozen_and_the_weights_are_float32():
     run = train(SMALL, make_data())
     assert {value.dtype for value in run.weights.values()} == {torch.float32}
@@ -1219,7 +1232,8 @@ def test_on_a_terminal_a_sweep_shows_how_far_it_is_and_the_time_left(runs, monke
         sweep([SMALL, small(seed=4)], jobs=1)
         bar = shown()
         assert "| 0/2 [00:00<?," in bar
-        assert re.search(r"\| 2/2 \[\d\d:\d\d<00:00,", bar)  # the time it took < the time left
+        # The time it took < the time left, and how fast.
+        assert re.search(r"\| 2/2 \[\d\d:\d\d<00:00, +[\d.]+(run/s|s/run)\]", bar)
         sweep([SMALL, small(seed=4)], jobs=1)
         assert shown() == ""
     os.close(leader)
