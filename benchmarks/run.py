@@ -23,6 +23,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+BINDER = ROOT / "_build" / "binder.json"  # left by `make rehearse`
 GPU = HERE / "gpu.json"  # the last machine with a GPU that this was run on
 Row = dict[str, Any]
 
@@ -97,9 +98,6 @@ def collect(rounds: int, quick: bool) -> Row:
     results["html"] = {"seconds": html}
     if torch_sees_a_gpu():
         GPU.write_text(json.dumps(worker("gpu", 1, str(rounds)), indent=1) + "\n")
-    binder = ROOT / "_build" / "binder.json"
-    if binder.exists():
-        results["chapters"] = json.loads(binder.read_text())
     return results
 
 
@@ -296,7 +294,11 @@ def main() -> None:
     kept = HERE / "results.json"
     if not options.again:
         kept.write_text(json.dumps(collect(options.rounds, options.quick), indent=1) + "\n")
-    text = report(json.loads(kept.read_text()))
+    results = json.loads(kept.read_text())
+    if BINDER.exists():
+        results["chapters"] = json.loads(BINDER.read_text())
+        kept.write_text(json.dumps(results, indent=1) + "\n")
+    text = report(results)
     (HERE / "results.md").write_text(text)
     print(text)
 

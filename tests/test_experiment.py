@@ -872,6 +872,7 @@ def test_image_features_are_those_of_the_last_hidden_layer():
         torch.testing.assert_close(judge(pixels), judge.head(found))
     assert found.min() == 0
     assert image_features(judge.double(), images).dtype == torch.float64
+    torch.testing.assert_close(image_features(judge, pixels), image_features(judge, images))
 
 
 # ---- evaluation ---------------------------------------------------------------------------------
@@ -1008,6 +1009,18 @@ def test_a_run_is_trained_once_and_loaded_from_then_on(runs, no_training):
     assert same_tensors(first.model().state_dict(), second.model().state_dict())
 
 
+def test_a_training_shows_a_bar_with_the_name_of_the_run(runs, capfd):
+    SMALL.run()
+    assert SMALL.name in capfd.readouterr().err
+    SMALL.run()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_run_is_trained_on_the_device_that_was_asked_for(runs):
+    with pytest.raises(RuntimeError, match="nowhere"):
+        SMALL.run(device="nowhere")
+
+
 def test_another_experiment_is_another_run(runs):
     SMALL.run()
     other = small(seed=4).run()
@@ -1085,7 +1098,8 @@ def test_a_full_run_serves_where_measurements_suffice(runs, no_training):
 
 def test_data_that_stand_in_for_others_are_not_trained_on(runs, monkeypatch):
     monkeypatch.setattr(vaelib.experiment, "load", lambda name: make_data("glyphs"))
-    with pytest.raises(ValueError, match=r"^dataset: expected tiny, but glyphs takes its place"):
+    says = "dataset: expected tiny, but glyphs takes its place on this machine; "
+    with pytest.raises(ValueError, match=rf"^{says}write dataset=load\(\.\.\.\)\.name$"):
         SMALL.run()
     assert not runs.exists()
 

@@ -1,6 +1,6 @@
 """``make figures``: count what the checks catch, for the appendix on how this book is checked.
 
-usage: figures.py [--again]        only write the page anew, from what was counted before
+usage: figures.py [--again]        without planting, damaging and killing anew
 
 Runs the tests that plant faults, damage files and kill processes, and keeps what they report in
 tests/figures.json, with what `make mutants` and `make rehearse` left in _build, if they were run.
@@ -38,6 +38,7 @@ DOING = {
     "training": "training",
     "storing": "storing a run",
     "drawing": "drawing the glyphs",
+    "drawing_for_nothing": "drawing the glyphs",
     "sweeping": "a sweep",
     "reproducing": "`make reproduce`",
     "fetching": "downloading a dataset",
@@ -75,7 +76,7 @@ def left_by(name: str) -> Row:
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     """Write a table in Markdown, numbers to the right."""
     cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    sides = ["--:" if c.replace(",", "").replace(".", "").strip("%").isdigit() else "---"
+    sides = ["--:" if c.replace(",", "").replace(".", "").strip("% ").isdigit() else "---"
              for c in cells[0]]  # fmt: skip
     return "\n".join("| " + " | ".join(row) + " |" for row in ([*head], sides, *cells))
 
@@ -201,7 +202,8 @@ def main() -> None:
     """Measure, keep, write the page."""
     figures = json.loads(FIGURES.read_text("utf-8")) if FIGURES.exists() else {}
     if sys.argv[1:] != ["--again"]:
-        figures |= measure() | left_by("mutants") | left_by("binder")
+        figures |= measure()
+    figures |= left_by("mutants") | left_by("binder")
     FIGURES.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
     PAGE.write_text(page(figures), "utf-8")
     print(f"written to {FIGURES.relative_to(ROOT)} and {PAGE.relative_to(ROOT)}")
