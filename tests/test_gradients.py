@@ -127,3 +127,14 @@ def test_pixels_are_checked(bad):
     x[2, 0, 0, 0] = bad
     with pytest.raises(ValueError, match=r"^x: "):
         elbo_gradient(build(), x)
+
+
+def test_no_image_has_no_gradient():
+    with pytest.raises(ValueError, match=r"^x: expected at least one image, got none$"):
+        elbo_gradient(build(), images()[:0])
+
+
+def test_beta_is_one_unless_told_otherwise():
+    model = build()
+    expected = {k: g.clone() for k, g in by_hand(model, images(), 1.0, noise()).items()}
+    torch.testing.assert_close(by_hand(model, images(), generator=noise()), expected)

@@ -1,5 +1,6 @@
 """The file of a run: what comes back, that no damage goes unseen, that no write loses a file."""
 
+import errno
 import hashlib
 import stat
 
@@ -199,6 +200,17 @@ def test_damage_is_a_value_error_and_absence_is_not_damage(tmp_path):
 
 class Stop(BaseException):
     """Not an Exception, as KeyboardInterrupt is not."""
+
+
+@pytest.mark.parametrize("said", [None, "elsewhere"])
+def test_an_error_of_the_system_names_the_file_if_it_names_none(stored, monkeypatch, said):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", said)
+
+    monkeypatch.setattr(_store.os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left") as caught:
+        _store.write(stored, TENSORS, "new")
+    assert caught.value.filename == (said or str(stored))
 
 
 @pytest.mark.parametrize("failure", [OSError("disk full"), Stop(), KeyboardInterrupt()])
