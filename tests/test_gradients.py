@@ -138,3 +138,34 @@ def test_beta_is_one_unless_told_otherwise():
     model = build()
     expected = {k: g.clone() for k, g in by_hand(model, images(), 1.0, noise()).items()}
     torch.testing.assert_close(by_hand(model, images(), generator=noise()), expected)
+
+
+def test_it_keeps_the_digits_of_beta_and_of_the_mean():
+    model, x = build(), images(7)
+    expected = by_autograd(model, x, 0.3, noise())
+    torch.testing.assert_close(by_hand(model, x, 0.3, noise()), expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("kind", "products"), [(VAE, 7), (Autoencoder, 6)])
+def test_every_large_layer_is_multiplied_as_asked_and_none_for_the_pixels_sake(
+    monkeypatch, kind, products
+):
+    monkeypatch.setattr("vaelib.gradients.LARGE", 0)
+    forward, back = torch.addmm, torch.mm
+    seen, by_inputs = [], []
+
+    def addmm(bias, x, weight):
+        seen.append((x.dtype, weight.dtype))
+        return forward(bias, x, weight)
+
+    def mm(slope, weight, **options):
+        by_inputs.append(tuple(weight.shape))
+        return back(slope, weight, **options)
+
+    monkeypatch.setattr(torch, "addmm", addmm)
+    monkeypatch.setattr(torch, "mm", mm)
+    model, x = build(kind, dtype=torch.float32), images(4, torch.float32)
+    by_hand(model, x, 1.0, noise(), precision=torch.bfloat16)
+    assert seen == products * [(torch.bfloat16, torch.bfloat16)]
+    # The slope by the pixels would take the first layer's weight once more.
+    assert (6, x[0].numel()) not in by_inputs
