@@ -44,6 +44,7 @@ from vaelib import (
 from vaelib._store import DamagedRunError
 from vaelib.experiment import (
     MissingRunError,
+    _at_home,
     _train_in_worker,
     runs_folder,
     train,
@@ -698,6 +699,11 @@ def test_bfloat16_trains_nearly_the_same_network_and_only_where_it_can(monkeypat
         small(precision="float16")
 
 
+def test_a_model_where_the_images_are_is_not_copied():
+    model = SMALL.build((1, 3, 4))
+    assert _at_home(model) is model
+
+
 def test_on_a_device_of_its_own_the_same_is_trained(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     plain, asked = train(SMALL, make_data()), train(SMALL, make_data(), device="auto")
@@ -784,6 +790,17 @@ def test_filmed_images_are_the_reconstructions_of_the_moment_and_change_nothing_
         assert (film[row] - 255 * pixels).abs().max() <= 0.501
 
 
+def test_filmed_pixels_beyond_black_and_white_are_black_and_white():
+    data = make_data()
+    thrown_about = {"likelihood": "gaussian", "learning_rate": 1.0, "epochs": 1, "batch_size": 10}
+    run = train(small(filmed_images=40, **thrown_about), data)
+    pixels = run.model().decode(run.model().encode(data.test_images.double() / 255)[0])
+    assert pixels.min() < -0.01
+    assert pixels.max() > 1.01
+    expected = (255 * pixels.clamp(0, 1)).round()
+    assert (run.history["film"][-1].double() - expected).abs().max() <= 1
+
+
 def test_a_film_needs_a_history():
     with pytest.raises(ValueError, match=r"^filmed_images: "):
         small(filmed_images=3, history=False)
@@ -807,7 +824,9 @@ def test_the_measurements_are_those_of_the_trained_model_in_float64():
         z[:, j] = 0
         without = torch.distributions.Normal(model.decode(z), 0.1**0.5).log_prob(x)
         torch.testing.assert_close(said["gain"][j], -nats - without.sum((1, 2, 3)).mean())
-    assert said["noisy_gain"].shape == (3,)
+    noise = torch.Generator().manual_seed(0)
+    noisy_gain = reconstruction_gain(model, data.test_images, noise)
+    torch.testing.assert_close(said["noisy_gain"], noisy_gain)
     assert not torch.equal(said["noisy_gain"], said["gain"])
     noise = torch.randn(40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     drawn = torch.distributions.Normal(model.decode(mu + (logvar / 2).exp() * noise), 0.1**0.5)
