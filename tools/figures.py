@@ -101,9 +101,10 @@ def mutants(found: Row) -> str:
             ("all", tried, unnoticed),
         ]
     ]
+    untried = f" {found['untried']:,} more were made, and not tried." if found["untried"] else ""
     return (
         f"**{tried - unnoticed:,} of {tried:,} changes were noticed, "
-        f"{100 * (1 - unnoticed / tried):.1f} %.**\n\n"
+        f"{100 * (1 - unnoticed / tried):.1f} %.**{untried}\n\n"
         + table(("module", "changes", "noticed", "share"), rows)
     )
 

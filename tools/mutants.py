@@ -108,14 +108,14 @@ def mutate(modules: list[str]) -> None:
 
 
 def statuses() -> dict[str, str]:
-    """Return what became of each mutant that was tried."""
+    """Return what became of each mutant; "not checked" where a run was stopped before."""
     from mutmut.stats import status_by_exit_code
 
     found: dict[str, str] = {}
     for path in sorted((FOLDER / "mutants" / "vaelib").glob("*.meta")):
         codes = json.loads(path.read_text())["exit_code_by_key"]
         found |= {key: status_by_exit_code[code] for key, code in codes.items()}
-    return {key: status for key, status in found.items() if status != "not checked"}
+    return found
 
 
 def module_of(key: str) -> str:
@@ -151,7 +151,8 @@ def main() -> int:
     prepare()
     mutate(sys.argv[1:])
     os.chdir(FOLDER)  # where mutmut looks
-    found = statuses()
+    made = statuses()
+    found = {key: status for key, status in made.items() if status != "not checked"}
     unseen = [key for key, status in found.items() if status in UNSEEN]
     survivors = {survivor(key): key for key in unseen}
     tried, lived = Counter(map(module_of, found)), Counter(map(module_of, unseen))
@@ -167,7 +168,8 @@ def main() -> int:
             print(f"\n{title}: {survivors.get(place, place.where)}\n  {place.change}")
     by_module = {module: {"tried": n, "unnoticed": lived[module]} for module, n in tried.items()}
     if not sys.argv[1:]:
-        RESULT.write_text(json.dumps({"modules": by_module, "listed": len(listed)}, indent=1))
+        result = {"modules": by_module, "listed": len(listed), "untried": len(made) - len(found)}
+        RESULT.write_text(json.dumps(result, indent=1))
     return int(bool(unlisted or noticed) or share < WANTED)
 
 
