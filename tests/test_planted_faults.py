@@ -501,7 +501,7 @@ IN_THE_PACKAGE = (
         "a seal that is never broken",
         "if found != seal[1]:",
         "if not found:",
-        "test_one_changed_byte_is_seen_wherever_it_is",
+        "test_one_flipped_bit_is_seen_in_every_byte",
     ),
     in_code(PLOTS, "two digits for three", "max(0, 2 -", "max(0, 1 -", "test_three_digits"),
     Fault(
