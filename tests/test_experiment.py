@@ -108,6 +108,19 @@ def no_training(monkeypatch):
     return forbid
 
 
+@pytest.fixture
+def trained(monkeypatch):
+    """The experiments that are trained from here on, in that order."""
+    original, seen = vaelib.experiment.train, []
+
+    def counting(experiment, *args, **kwargs):
+        seen.append(experiment)
+        return original(experiment, *args, **kwargs)
+
+    monkeypatch.setattr(vaelib.experiment, "train", counting)
+    return seen
+
+
 def same_tensors(a, b):
     return a.keys() == b.keys() and all(
         a[name].dtype == b[name].dtype and torch.equal(a[name], b[name]) for name in a
@@ -974,14 +987,7 @@ def test_an_evaluation_trains_and_keeps_its_classifier(runs, no_training):
     assert judge.run().classifier().head.in_features == 32
 
 
-def test_a_sweep_trains_the_classifier_once_before_all_that_need_it(runs, monkeypatch):
-    original, trained = vaelib.experiment.train, []
-
-    def counting(experiment, *args, **kwargs):
-        trained.append(experiment)
-        return original(experiment, *args, **kwargs)
-
-    monkeypatch.setattr(vaelib.experiment, "train", counting)
+def test_a_sweep_trains_the_classifier_once_before_all_that_need_it(runs, trained):
     experiments = [small(seed=seed, evaluation_samples=5) for seed in range(3)]
     sweep(experiments, jobs=1)
     assert trained == [classifier_experiment("tiny"), *experiments]
@@ -989,15 +995,10 @@ def test_a_sweep_trains_the_classifier_once_before_all_that_need_it(runs, monkey
     assert trained[4:] == [small(seed=9, evaluation_samples=5)]
 
 
-def test_a_classifier_whose_measurements_alone_are_kept_is_trained_again(runs, monkeypatch):
-    judge, original, trained = classifier_experiment("tiny"), vaelib.experiment.train, []
+def test_a_classifier_whose_measurements_alone_are_kept_is_trained_again(runs, trained):
+    judge = classifier_experiment("tiny")
     judge.run(weights=False)
-
-    def counting(experiment, *args, **kwargs):
-        trained.append(experiment)
-        return original(experiment, *args, **kwargs)
-
-    monkeypatch.setattr(vaelib.experiment, "train", counting)
+    trained.clear()
     sweep([small(evaluation_samples=5)], jobs=1)
     assert trained == [judge, small(evaluation_samples=5)]
 
@@ -1161,41 +1162,28 @@ def test_a_sweep_keeps_measurements_only_and_answers_in_order(runs, no_training)
     assert [run.experiment for run in again] == experiments[::-1]
 
 
-def test_a_stopped_sweep_goes_on_where_it_was(runs, monkeypatch):
+def test_a_stopped_sweep_goes_on_where_it_was(runs, trained, monkeypatch):
     experiments = [small(seed=seed) for seed in range(4)]
-    original, trained = vaelib.experiment.train, []
+    train_and_count = vaelib.experiment.train
 
     def stopping(experiment, *args, **kwargs):
         if len(trained) == 2:
             raise KeyboardInterrupt
-        trained.append(experiment.seed)
-        return original(experiment, *args, **kwargs)
+        return train_and_count(experiment, *args, **kwargs)
 
-    monkeypatch.setattr(vaelib.experiment, "train", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        sweep(experiments, jobs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(vaelib.experiment, "train", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(experiments, jobs=1)
     assert len(files(runs)) == 2
-
-    def counting(experiment, *args, **kwargs):
-        trained.append(experiment.seed)
-        return original(experiment, *args, **kwargs)
-
-    monkeypatch.setattr(vaelib.experiment, "train", counting)
     results = sweep(experiments, jobs=1)
-    assert sorted(trained) == [0, 1, 2, 3]
+    assert trained == experiments
     assert [run.experiment.seed for run in results] == [0, 1, 2, 3]
 
 
-def test_an_experiment_named_twice_is_trained_once(runs, monkeypatch):
-    original, trained = vaelib.experiment.train, []
-
-    def counting(experiment, *args, **kwargs):
-        trained.append(experiment.seed)
-        return original(experiment, *args, **kwargs)
-
-    monkeypatch.setattr(vaelib.experiment, "train", counting)
+def test_an_experiment_named_twice_is_trained_once(runs, trained):
     results = sweep((e for e in [SMALL, small(seed=4), SMALL]), jobs=1)
-    assert sorted(trained) == [3, 4]
+    assert trained == [SMALL, small(seed=4)]
     assert [run.experiment.seed for run in results] == [3, 4, 3]
 
 
