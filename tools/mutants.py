@@ -1,9 +1,11 @@
 """``make mutants``: change the package in thousands of small ways; does a unit test notice each?
 
 usage: mutants.py [MODULE ...]        no argument: every module named in pyproject.toml
+       mutants.py --again             only what went unnoticed, with the tests as they are now
 
 The project is copied to ``_build/mutants`` and mutmut works there, with its settings from
-pyproject.toml. A run that was stopped goes on where it was, unless a file has changed since. Those
+pyproject.toml. A run that was stopped goes on where it was, unless a file has changed since. After
+tests were added, ``--again`` saves the wait: what was noticed before is taken to be noticed. Those
 changes that no test notices must be listed in tests/survivors.yml, each with the reason why it does
 no harm. Fails if one is not, if one is listed that is noticed, or if fewer than 95 % are noticed.
 """
@@ -27,8 +29,9 @@ FOLDER = ROOT / "_build" / "mutants"
 RESULT = ROOT / "_build" / "mutants.json"
 REASONS = ROOT / "tests" / "survivors.yml"
 COPIED = ("vaelib", "tests", "tools", "book", "pyproject.toml", "_config.yml")
+MUTATED = ("vaelib", "pyproject.toml")  # the package and its settings; the others are its tests
 WANTED = 0.95  # share of the mutants that the tests must kill
-UNSEEN = ("survived", "no tests")
+UNSEEN, UNTRIED = ("survived", "no tests"), "not checked"
 
 
 @dataclass(frozen=True, order=True)
@@ -67,40 +70,48 @@ def undecorated(source: str) -> str:
     return "\n".join(with_calls) + "\n"
 
 
-def digest() -> str:
-    """Return a digest of all that decides the result, and of nothing else."""
-    found = hashlib.sha256()
+def digests() -> dict[str, str]:
+    """Return a digest of what is mutated, and one of what notices it."""
+    found = {"package": hashlib.sha256(), "tests": hashlib.sha256()}
     for name in COPIED:
         top = ROOT / name
+        kind = found["package" if name in MUTATED else "tests"]
         for path in sorted(top.rglob("*.*")) if top.is_dir() else [top]:
             if path.suffix in {".py", ".toml", ".yml", ".safetensors"} and path != REASONS:
-                found.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
-    return found.hexdigest()
+                kind.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return {kind: value.hexdigest() for kind, value in found.items()}
 
 
-def prepare() -> None:
+def prepare(again: bool) -> None:
     """Copy the project, unless a run on just these files was stopped and can go on."""
-    known = FOLDER / "digest"
-    if known.exists() and known.read_text() == digest():
+    known = FOLDER / "digests.json"
+    before, now = json.loads(known.read_text()) if known.exists() else {}, digests()
+    if again and before.get("package") != now["package"]:
+        raise SystemExit("--again: the package is not the one of the last run; run all")
+    if before == now:
         return
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
+    if not again:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
     for name in COPIED:
-        if (ROOT / name).is_dir():
+        if again and name in MUTATED:
+            pass
+        elif (ROOT / name).is_dir():
+            shutil.rmtree(FOLDER / name, ignore_errors=True)
             shutil.copytree(ROOT / name, FOLDER / name, ignore=ignored)
         else:
             shutil.copy2(ROOT / name, FOLDER)
-    for path in (FOLDER / "vaelib").glob("*.py"):
-        path.write_text(undecorated(path.read_text(encoding="utf-8")), encoding="utf-8")
-    known.write_text(digest())
+    if not again:
+        for path in (FOLDER / "vaelib").glob("*.py"):
+            path.write_text(undecorated(path.read_text(encoding="utf-8")), encoding="utf-8")
+    known.write_text(json.dumps(now))
 
 
-def mutate(modules: list[str]) -> None:
-    """Let mutmut make and try its mutants, all or those of these modules."""
+def mutate(names: list[str]) -> None:
+    """Let mutmut make and try its mutants, all or those of these names."""
     environment = os.environ | {"VAELIB_TRAIN": "", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "mutmut", "run"]
-    names = [f"vaelib.{module}.*" for module in modules]
     subprocess.run([*command, *names], cwd=FOLDER, env=environment, check=True)
 
 
@@ -108,7 +119,7 @@ def mutate(modules: list[str]) -> None:
 
 
 def statuses() -> dict[str, str]:
-    """Return what became of each mutant; "not checked" where a run was stopped before."""
+    """Return what became of each mutant; `UNTRIED` where a run was stopped before."""
     from mutmut.stats import status_by_exit_code
 
     found: dict[str, str] = {}
@@ -148,11 +159,16 @@ def reasons() -> dict[Survivor, str]:
 
 def main() -> int:
     """Mutate, count, compare with the list; return the exit status."""
-    prepare()
-    mutate(sys.argv[1:])
+    again = sys.argv[1:] == ["--again"]
+    modules = [] if again else sys.argv[1:]
+    prepare(again)
+    if again:
+        mutate([key for key, status in statuses().items() if status in (*UNSEEN, UNTRIED)])
+    else:
+        mutate([f"vaelib.{module}.*" for module in modules])
     os.chdir(FOLDER)  # where mutmut looks
     made = statuses()
-    found = {key: status for key, status in made.items() if status != "not checked"}
+    found = {key: status for key, status in made.items() if status != UNTRIED}
     unseen = [key for key, status in found.items() if status in UNSEEN]
     survivors = {survivor(key): key for key in unseen}
     tried, lived = Counter(map(module_of, found)), Counter(map(module_of, unseen))
@@ -167,7 +183,7 @@ def main() -> int:
         for place in sorted(places):
             print(f"\n{title}: {survivors.get(place, place.where)}\n  {place.change}")
     by_module = {module: {"tried": n, "unnoticed": lived[module]} for module, n in tried.items()}
-    if not sys.argv[1:]:
+    if not modules:
         result = {"modules": by_module, "listed": len(listed), "untried": len(made) - len(found)}
         RESULT.write_text(json.dumps(result, indent=1))
     return int(bool(unlisted or noticed) or share < WANTED)
