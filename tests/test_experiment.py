@@ -524,6 +524,7 @@ FIELDS = {
     "seed": {"seed": 4},
     "Autoencoder": {"model": "Autoencoder"},
     "importance_samples": {"importance_samples": 4},
+    "two importance_samples": {"importance_samples": 2},
     "importance_samples, gaussian": {
         "importance_samples": 3,
         "likelihood": "gaussian",
@@ -574,6 +575,16 @@ def test_each_field_changes_training_as_documented(changes, plain_weights):
         for name, value in plain_weights.items()
     )
     assert differs == bool(changes)
+
+
+def test_the_variable_to_revive_is_chosen_once_even_if_it_is_the_first():
+    run = train(small(revive_epochs=(1, 4), batch_size=8), make_data())
+    model, revived = reference(run.experiment, make_data())
+    assert run.measurements["revived"] == revived == 0
+    # By the end another one has the least variance: chosen anew, it would be that one.
+    assert run.history["mu_variance"][-1].argmin() != 0
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(run.weights[name], value, rtol=1e-3, atol=2e-5)
 
 
 def test_what_is_free_is_used_where_no_variable_could_pay():
@@ -810,8 +821,10 @@ def test_filmed_pixels_beyond_black_and_white_are_black_and_white():
     pixels = run.model().decode(run.model().encode(data.test_images.double() / 255)[0])
     assert pixels.min() < -0.01
     assert pixels.max() > 1.01
-    expected = (255 * pixels.clamp(0, 1)).round()
-    assert (run.history["film"][-1].double() - expected).abs().max() <= 1
+    film = run.history["film"][-1].double()
+    assert (film - (255 * pixels.clamp(0, 1)).round()).abs().max() <= 1
+    assert film[pixels > 1.01].unique().tolist() == [255]
+    assert film[pixels < -0.01].unique().tolist() == [0]
 
 
 def test_a_film_needs_a_history():
