@@ -1,7 +1,7 @@
 """``make mutants``: change the package in thousands of small ways; does a unit test notice each?
 
 usage: mutants.py [MODULE ...]        no argument: every module named in pyproject.toml
-       mutants.py --again             only what went unnoticed, with the tests as they are now
+       mutants.py --again             only what went unnoticed and is not listed, with the tests of now
 
 The project is copied to ``_build/mutants`` and mutmut works there, with its settings from
 pyproject.toml. A run that was stopped goes on where it was, unless a file has changed since. After
@@ -157,16 +157,21 @@ def reasons() -> dict[Survivor, str]:
     }
 
 
+def is_open(key: str, status: str) -> bool:
+    """Whether a mutant was not tried, or went unnoticed for no reason that is listed."""
+    return status == UNTRIED or (status in UNSEEN and survivor(key) not in reasons())
+
+
 def main() -> int:
     """Mutate, count, compare with the list; return the exit status."""
     again = sys.argv[1:] == ["--again"]
     modules = [] if again else sys.argv[1:]
     prepare(again)
-    if again:
-        mutate([key for key, status in statuses().items() if status in (*UNSEEN, UNTRIED)])
-    else:
-        mutate([f"vaelib.{module}.*" for module in modules])
     os.chdir(FOLDER)  # where mutmut looks
+    if not again:
+        mutate([f"vaelib.{module}.*" for module in modules])
+    elif names := [key for key, status in statuses().items() if is_open(key, status)]:
+        mutate(names)
     made = statuses()
     found = {key: status for key, status in made.items() if status != UNTRIED}
     unseen = [key for key, status in found.items() if status in UNSEEN]
