@@ -1,7 +1,7 @@
 """``make mutants``: change the package in thousands of small ways; does a unit test notice each?
 
 usage: mutants.py [MODULE ...]        no argument: every module named in pyproject.toml
-       mutants.py --again             only what went unnoticed and is not listed, with the tests of now
+       mutants.py --again             only what went unnoticed and is not listed
 
 The project is copied to ``_build/mutants`` and mutmut works there, with its settings from
 pyproject.toml. A run that was stopped goes on where it was, unless a file has changed since. After
