@@ -724,8 +724,12 @@ def test_bfloat16_is_an_error_where_it_is_not_known():
         {"model": "LinearVAE", "hidden": (), "likelihood": "gaussian"},
         {"free_bits": 1},
     ):
-        with pytest.raises(ValueError, match=r"^precision: bfloat16 is for dense networks"):
+        with pytest.raises(ValueError, match=r"^precision: ") as caught:
             small(precision="bfloat16", **change)
+        assert str(caught.value).partition(": ")[2] == (
+            "bfloat16 is for dense networks trained on the ELBO as it is, "
+            "without importance samples, free bits or dropout"
+        )
     with pytest.raises(ValueError, match=r"^precision: expected one of float32, bfloat16"):
         small(precision="float16")
 
@@ -741,6 +745,32 @@ def test_on_a_device_of_its_own_the_same_is_trained(monkeypatch):
     assert same_tensors(plain.weights, asked.weights)
     with pytest.raises(RuntimeError, match="nowhere"):
         train(SMALL, make_data(), device="nowhere")
+
+
+@pytest.mark.parametrize(
+    ("asked", "there_is_one", "expected"),
+    [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("cuda", False, "cuda")],
+)
+def test_the_device_asked_for_is_the_one_trained_on(asked, there_is_one, expected, monkeypatch):
+    data, generator, seen = make_data(), torch.Generator(), []
+
+    def fit(*_args, device, **_options):
+        seen.append(device)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there_is_one)
+    monkeypatch.setattr(torch, "Generator", lambda _device: generator)
+    monkeypatch.setattr(vaelib.experiment, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        train(SMALL, data, device=asked)
+    assert seen == [expected]
+
+
+def test_training_is_silent_unless_asked(capsys):
+    train(small(epochs=1), make_data())
+    assert capsys.readouterr() == ("", "")
+    train(small(epochs=1), make_data(), progress=True)
+    assert SMALL.dataset in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -1388,6 +1418,22 @@ def test_no_bar_is_shown_when_all_is_stored(runs, capfd):
 def test_bad_fields_are_named_at_once(argument, value):
     with pytest.raises(ValueError, match=argument):
         Experiment(**{argument: value})
+
+
+@pytest.mark.parametrize("dataset", ["../mnist", "a/b", "", "two words", "-mnist", "m" * 65, 3])
+def test_a_dataset_whose_name_cannot_be_a_file_is_an_error(dataset):
+    says = f"dataset: expected a name of letters, digits, _ and -, got {dataset!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        Experiment(dataset=dataset)
+
+
+def test_errors_say_what_was_expected():
+    models = "model: expected one of Autoencoder, VAE, ConvVAE, LinearVAE, Classifier, got 'GAN'"
+    with pytest.raises(ValueError, match=f"^{re.escape(models)}$"):
+        Experiment(model="GAN")
+    widths = f"hidden and latent: expected widths that can be counted, got ({2**70},) and 16"
+    with pytest.raises(ValueError, match=f"^{re.escape(widths)}$"):
+        Experiment(hidden=(2**70,))
 
 
 def test_numbers_of_numpy_and_torch_are_numbers():

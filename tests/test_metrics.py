@@ -643,3 +643,12 @@ def test_frechet_distance_of_points_that_are_no_numbers_is_an_error(value):
     a[1, 0] = value
     with pytest.raises(ValueError, match=r"^a and b: expected finite numbers, got NaN or infinity"):
         frechet_distance(a, torch.rand(4, 2))
+
+
+def test_pixels_in_another_precision_are_measured_in_that_of_the_model():
+    model = VAE((1, 3, 4), (5,), 2).double()
+    pixels = torch.rand(6, 1, 3, 4, dtype=torch.float64)
+    exact, rough = encode_images(model, pixels), encode_images(model, pixels.float())
+    for a, b in zip(exact, rough, strict=True):
+        assert a.dtype == b.dtype == torch.float64
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
