@@ -539,6 +539,7 @@ FIELDS = {
     "latent_dropout and free_bits": {"latent_dropout": 0.2, "free_bits": 0.01},
     "binarise": {"binarise": True},
     "final_learning_rate": {"final_learning_rate": 1e-4},
+    "final_learning_rate, two epochs": {"final_learning_rate": 1e-4, "epochs": 2},
     "learned_variance": {
         "likelihood": "gaussian",
         "learned_variance": True,

@@ -374,12 +374,27 @@ def test_a_loss_that_is_not_finite_early_in_an_epoch_is_an_error_too():
 
 
 def test_the_progress_bar_is_shown_only_on_request(capfd):
-    for progress in (None, "a label"):
-        model = small_model()
-        fit(model, numbered_images(4), Recorder(model), epochs=1, progress=progress)
-        error = capfd.readouterr().err
-        assert ("a label" in error) == (progress is not None)
-        assert (error == "") == (progress is None)
+    schedule = {"epochs": 2, "batch_size": 4}
+    model = small_model()
+    fit(model, numbered_images(10), Recorder(model), **schedule)
+    assert capfd.readouterr().err == ""
+    fit(model, numbered_images(10), Recorder(model), **schedule, progress="a label")
+    last = capfd.readouterr().err.split("\r")[-1]
+    assert last.startswith("a label: 100%")
+    assert " 6/6 [" in last
+    assert last.rstrip().endswith("step/s]")
+
+
+def test_model_and_images_go_where_training_is_asked_for():
+    model, seen = small_model(), []
+
+    def loss(x, epoch):
+        seen.append({x.device.type, *(p.device.type for p in model.parameters())})
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, numbered_images(4), loss, epochs=1, device="meta")
+    assert seen == [{"meta"}]
 
 
 def test_a_deterministic_autoencoder_and_float64_train_too():
