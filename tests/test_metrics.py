@@ -652,3 +652,10 @@ def test_pixels_in_another_precision_are_measured_in_that_of_the_model():
     for a, b in zip(exact, rough, strict=True):
         assert a.dtype == b.dtype == torch.float64
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+
+
+def test_statistics_of_what_is_no_number_are_an_error():
+    codes = torch.zeros(3, 2)
+    for mu, logvar in ((codes * math.nan, codes), (codes, codes * math.nan)):
+        with pytest.raises(ValueError, match=r"^mu and logvar: expected numbers, got NaN$"):
+            latent_statistics(mu, logvar)
