@@ -609,3 +609,8 @@ def test_the_classifier_is_what_torch_functions_compute():
     assert logits.shape == (6, 4)
     torch.testing.assert_close(logits, F.linear(h, p["head.weight"], p["head.bias"]))
     assert Classifier()(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_an_unknown_initialisation_is_named():
+    with pytest.raises(ValueError, match=r"^initialisation: expected one of .*, got 'he'"):
+        VAE((1, 3, 4), (5,), 2, initialisation="he")
