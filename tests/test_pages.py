@@ -178,6 +178,7 @@ def test_page_shows_everything_with_the_network_off(
         page.wait_for_timeout(200)  # formulas are fitted anew
         wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert wide <= 0, f"the page is {wide} pixels too wide at {viewport['width']}"
+    assert cut_code(page) == []
 
 
 def maths_complaints(page: Page) -> list[str]:
@@ -198,6 +199,15 @@ def maths_complaints(page: Page) -> list[str]:
         f"raw {mark} in the text" for mark in (r"\(", r"\[", "$$", r"\begin{") if mark in text
     ]
     return complaints
+
+
+def cut_code(page: Page) -> list[str]:
+    """Beginnings of the blocks of code that are wider than their column; a desk has the room."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('.bd-article .highlight pre')]
+             .filter(block => block.scrollWidth > block.clientWidth + 1)
+             .map(block => block.textContent.slice(0, 80))"""
+    )
 
 
 def image_complaints(page: Page) -> list[str]:
@@ -343,6 +353,14 @@ def test_raw_maths_and_silent_pictures_are_noticed(context: BrowserContext, tmp_
     page, _ = show(context, tmp_path / "bad.html")
     assert len(maths_complaints(page)) == 2
     assert len(image_complaints(page)) == 1
+
+
+def test_cut_code_is_noticed(context: BrowserContext, tmp_path: Path) -> None:
+    code = '<div class="highlight"><pre style="overflow: auto; width: 40em">{}</pre></div>'
+    body = f'<div class="bd-article">{code.format("x" * 20)}{code.format("y" * 200)}</div>'
+    (tmp_path / "bad.html").write_text(f"<!doctype html><body>{body}</body>")
+    page, _ = show(context, tmp_path / "bad.html")
+    assert cut_code(page) == ["y" * 80]
 
 
 def test_broken_links_are_noticed(tmp_path: Path) -> None:
