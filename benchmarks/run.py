@@ -149,7 +149,9 @@ def targets(results: Row) -> str:
 
     def add(what: str, value: float, wanted: str, met: bool, why: str = "") -> None:
         verdict = "met" if met else "**missed**" + (f": {why}" if why else "")
-        lines.append([what, f"{value:.2f}", wanted, verdict])
+        # One digit more where two would say that the bound itself was measured.
+        digits = 3 if f"{value:.2f}" in wanted else 2
+        lines.append([what, f"{value:.{digits}f}", wanted, verdict])
 
     for threads in (1, 2):
         said = f"{threads} thread" + "s" * (threads > 1)

@@ -211,8 +211,9 @@ def marginal_decomposition(
 
     The identity of [Hoffman and Johnson 2016]. Q(z) is the average of the N posteriors given, so
     the numbers are about this sample of images: the mutual information cannot exceed log N.
-    The mean KL is exact; the two others are Monte Carlo estimates over one draw of z per image,
-    each estimated for itself, so that their sum is a check. Time and memory grow with N².
+    The mean KL is exact; the two others are Monte Carlo estimates over one draw of z per image.
+    They share log Q(z), which cancels in their sum: that sum tells how good the draws are and
+    nothing about Q(z). Time grows with N².
 
     Parameters
     ----------
