@@ -1,5 +1,6 @@
 """What must be true of a stored chapter. A gate takes a notebook and returns its complaints."""
 
+import ast
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ Cell = dict[str, Any]
 Gate = Callable[[Notebook], list[str]]
 
 MAX_LINES = 25
+SHOWN_AT_THE_END = {"table", "show_source", "show_verdicts"}
 MIN_CODE_CELLS = 10
 MIN_WORDS = 1000
 CLAIM_CELL = "nbval-check-output"
@@ -114,6 +116,19 @@ def outputs_present(notebook: Notebook) -> list[str]:
         f"cell {number} shows something but has no output: {source(cell)[:60]!r}"
         for number, cell in enumerate(code_cells(notebook), 1)
         if expects_output(cell) and not cell["outputs"]
+    ]
+
+
+def nothing_lost(notebook: Notebook) -> list[str]:
+    """A table, or a source, is the last thing in its cell: Jupyter shows no other value."""
+    return [
+        f"cell {number} shows nothing of its {statement.value.func.id}(...), which is not its end"
+        for number, cell in enumerate(code_cells(notebook), 1)
+        for statement in ast.parse(source(cell)).body[:-1]
+        if isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Call)
+        and isinstance(statement.value.func, ast.Name)
+        and statement.value.func.id in SHOWN_AT_THE_END
     ]
 
 
@@ -341,6 +356,7 @@ def normal_form(notebook: Notebook) -> list[str]:
 EVERY_NOTEBOOK: tuple[Gate, ...] = (
     executed_in_order,
     outputs_present,
+    nothing_lost,
     no_errors,
     no_local_paths,
     figures_described,

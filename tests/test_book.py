@@ -240,6 +240,10 @@ SPOILED = {
         lambda n: code(n, 0).update(execution_count=7),
     ),
     "stripped outputs": (gates.outputs_present, lambda n: code(n, 0).update(outputs=[])),
+    "a table that is not shown": (
+        gates.nothing_lost,
+        lambda n: code(n, 0).update(source="table({'x': [1]})\nprint(2)"),
+    ),
     "stripped claim": (gates.claims_compared, lambda n: code(n, 2).update(outputs=[])),
     "stderr": (
         gates.no_errors,

@@ -106,7 +106,8 @@ class Experiment:
         The schedule, as in `fit`.
     precision : {"float32", "bfloat16"}
         In which a dense network's layers are multiplied during training; its weights are float32
-        always. bfloat16 is 1.3 to 1.5 times as fast on processors that have it, and far slower on others.
+        always. bfloat16 is 1.3 to 1.5 times as fast on processors that have it, and far slower
+        on others.
     images : int, optional
         Train on the first so many images only.
     history : bool
