@@ -585,9 +585,15 @@ IN_THE_BOOK = (
         gate("normal_form"),
     ),
     Fault(
+        "a table that is not the end of its cell, so that nobody sees it",
+        SPARSITY,
+        in_source("table(claim_values())", 'table(claim_values())\nprint("done")'),
+        gate("nothing_lost"),
+    ),
+    Fault(
         "the measured number behind a verdict edited",
         SPARSITY,
-        in_output("table(claim_values())", "1.19", "2.19"),
+        in_output("table(claim_values())", "5.39", "0.39"),
         gate("claims_measured"),
     ),
     Fault(
