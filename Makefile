@@ -78,12 +78,11 @@ test: $(VENV)/.full book  ## everything: format, lint, types, unit tests, pages,
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory validate
 
-# In the order of the alphabet, not of size: test_accessibility.py, of few and long tests, must not come last.
 unit: $(VENV)/.full book  ## the unit tests, with the gates on the stored chapters and the built pages
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
 pages: $(VENV)/.full book  ## only the tests of the built pages, in a browser without network
-	$(PYTHON) -m pytest tests/test_pages.py tests/test_accessibility.py
+	$(PYTHON) -m pytest tests/test_pages.py
 
 validate: $(VENV)/.full  ## run every chapter and compare with its stored outputs (CHAPTER=05 for one)
 	$(PYTHON) tools/validate_book.py $(CHAPTER)

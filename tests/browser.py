@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import axe_playwright_python
 import pytest
 from conftest import ROOT
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -20,16 +19,6 @@ FLAGS = [
     *("--disable-gpu", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 ]
-
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-# Without its loading of style sheets by fetch, which a page opened from disk may not do.
-RUN_AXE = """async (rules) => {
-  const only = rules.length ? { runOnly: { type: "rule", values: rules } } : {};
-  const found = await axe.run(document, { preload: false, resultTypes: ["violations"], ...only });
-  return found.violations
-    .filter(rule => ["serious", "critical"].includes(rule.impact))
-    .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)}`));
-}"""
 
 
 @pytest.fixture(scope="session")

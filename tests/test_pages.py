@@ -15,8 +15,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import axe_playwright_python
 import pytest
-from browser import AXE, DESK, HTML, PAGES, PHONE, RUN_AXE, show
+from browser import DESK, HTML, PAGES, PHONE, show
 from conftest import BOOK, ROOT
 from jupyter_book.config import get_final_config
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -216,6 +217,50 @@ def image_complaints(page: Page) -> list[str]:
              .filter(image => !image.complete || !image.naturalWidth || !image.alt.trim())
              .map(image => `${image.src}: loaded ${image.naturalWidth > 0}, alt "${image.alt}"`)"""
     )
+
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+# Without its loading of style sheets by fetch, which a page opened from disk may not do.
+RUN_AXE = """async (rules) => {
+  const only = rules.length ? { runOnly: { type: "rule", values: rules } } : {};
+  const found = await axe.run(document, { preload: false, resultTypes: ["violations"], ...only });
+  return found.violations
+    .filter(rule => ["serious", "critical"].includes(rule.impact))
+    .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)}`));
+}"""
+OF_COLOUR = ["color-contrast", "link-in-text-block"]  # the dark page has the same elements
+
+
+def test_axe_finds_nothing_serious(browser: Browser, page_file: Path) -> None:
+    context = browser.new_context(viewport=DESK, color_scheme="light")  # type: ignore[arg-type]
+    page, _ = show(context, page_file)
+    page.evaluate(AXE)
+    for scheme, rules in (("light", []), ("dark", OF_COLOUR)):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+        # While a colour changes gradually, its contrast is that of neither page.
+        page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
+        assert page.evaluate(RUN_AXE, rules) == [], scheme
+    context.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "rule"),
+    [
+        ('<p style="color: #aaa; background: #fff">faint</p>', "color-contrast"),
+        ("<button></button>", "button-name"),
+        ('<img src="x.png">', "image-alt"),
+    ],
+)
+def test_axe_can_find_something(
+    context: BrowserContext, tmp_path: Path, body: str, rule: str
+) -> None:
+    path = tmp_path / "bad.html"
+    path.write_text(f'<!doctype html><html lang="en"><title>t</title><main><h1>t</h1>{body}</main>')
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.evaluate(AXE)
+    assert any(found.startswith(f"{rule}:") for found in page.evaluate(RUN_AXE, []))
 
 
 def test_on_paper_there_is_the_text_and_no_navigation(context: BrowserContext) -> None:
