@@ -1,95 +1,41 @@
-"""vaelib: the models, the measures and the experiments of the book on variable collapse."""
+"""vaelib: variational autoencoders, and which of their latent variables are used.
 
-from vaelib import _openmp  # noqa: F401  (first, before anything imports torch)
-from vaelib.claims import Claim, Verdict, claim, claim_values, scoreboard, show_verdicts
-from vaelib.data import ImageData, load, to_pixels
-from vaelib.experiment import Experiment, Run, classifier_experiment, image_features, sweep
-from vaelib.gradients import elbo_gradient
-from vaelib.metrics import (
-    LatentStatistics,
-    LikelihoodEstimate,
-    MarginalDecomposition,
-    encode_images,
-    frechet_distance,
-    latent_statistics,
-    log_likelihood,
-    marginal_decomposition,
-    mean_elbo,
-    reconstruct,
-    reconstruction_error,
-    reconstruction_gain,
-)
-from vaelib.models import VAE, Autoencoder, Classifier, ConvVAE, LinearVAE, count_parameters
-from vaelib.objectives import (
-    drop_variables,
-    elbo,
-    free_bits,
-    gaussian_kl,
-    iwae_bound,
-    reconstruction_log_likelihood,
-    sample_posterior,
-)
-from vaelib.plots import COLOURS, show_images, show_source, table, use_style
-from vaelib.theory import (
-    LinearOptimum,
-    PrincipalComponents,
-    linear_vae_log_likelihood,
-    linear_vae_optimum,
-    principal_components,
-)
-from vaelib.training import fit, training_threads
+The core of the book on variable collapse: models, objectives, measures and theory. What trains
+and stores its experiments is in `vaelib.lab`, what prints it in `vaelib.book`.
+"""
 
-__all__ = [
-    "COLOURS",
-    "VAE",
-    "Autoencoder",
-    "Claim",
-    "Classifier",
-    "ConvVAE",
-    "Experiment",
-    "ImageData",
-    "LatentStatistics",
-    "LikelihoodEstimate",
-    "LinearOptimum",
-    "LinearVAE",
-    "MarginalDecomposition",
-    "PrincipalComponents",
-    "Run",
-    "Verdict",
-    "claim",
-    "claim_values",
-    "classifier_experiment",
-    "count_parameters",
-    "drop_variables",
-    "elbo",
-    "elbo_gradient",
-    "encode_images",
-    "fit",
-    "frechet_distance",
-    "free_bits",
-    "gaussian_kl",
-    "image_features",
-    "iwae_bound",
-    "latent_statistics",
-    "linear_vae_log_likelihood",
-    "linear_vae_optimum",
-    "load",
-    "log_likelihood",
-    "marginal_decomposition",
-    "mean_elbo",
-    "principal_components",
-    "reconstruct",
-    "reconstruction_error",
-    "reconstruction_gain",
-    "reconstruction_log_likelihood",
-    "sample_posterior",
-    "scoreboard",
-    "show_images",
-    "show_source",
-    "show_verdicts",
-    "sweep",
-    "table",
-    "to_pixels",
-    "training_threads",
-    "use_style",
-]
+from . import _openmp as _openmp  # first, before anything imports torch
+from .convolutional import ConvVAE as ConvVAE
+from .data import ImageData as ImageData
+from .data import load as load
+from .data import to_pixels as to_pixels
+from .estimates import LikelihoodEstimate as LikelihoodEstimate
+from .estimates import MarginalDecomposition as MarginalDecomposition
+from .estimates import frechet_distance as frechet_distance
+from .estimates import log_likelihood as log_likelihood
+from .estimates import marginal_decomposition as marginal_decomposition
+from .likelihoods import Bernoulli as Bernoulli
+from .likelihoods import ContinuousBernoulli as ContinuousBernoulli
+from .likelihoods import Gaussian as Gaussian
+from .metrics import LatentStatistics as LatentStatistics
+from .metrics import encode_images as encode_images
+from .metrics import latent_statistics as latent_statistics
+from .metrics import mean_elbo as mean_elbo
+from .metrics import reconstruct as reconstruct
+from .metrics import reconstruction_error as reconstruction_error
+from .metrics import reconstruction_gain as reconstruction_gain
+from .metrics import used as used
+from .models import VAE as VAE
+from .models import Autoencoder as Autoencoder
+from .models import LinearVAE as LinearVAE
+from .models import count_parameters as count_parameters
+from .objectives import elbo as elbo
+from .objectives import gaussian_kl as gaussian_kl
+from .objectives import importance_weights as importance_weights
+from .objectives import reconstruction_log_likelihood as reconstruction_log_likelihood
+from .objectives import sample_posterior as sample_posterior
+from .theory import LinearOptimum as LinearOptimum
+from .theory import PrincipalComponents as PrincipalComponents
+from .theory import linear_vae_optimum as linear_vae_optimum
+from .theory import principal_components as principal_components
+from .training import fit as fit

@@ -1,27 +1,38 @@
-"""What a trained model does with its latent variables, measured."""
+"""What a trained model does with its latent variables, measured.
+
+Measures of a model run where the model is, in its precision, in evaluation mode and without
+gradients; images may lie elsewhere. What they return is on the CPU.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from vaelib.data import to_pixels
-from vaelib.models import VAE, Autoencoder
+from vaelib.models import Autoencoder
 from vaelib.objectives import (
+    Model,
     elbo,
     gaussian_kl,
-    importance_weights,
     reconstruction_log_likelihood,
     sample_posterior,
 )
 
 BATCH = 500  # images at once: large enough to be fast, small enough for 100 MB in float64
-DECODES = 5_000  # codes decoded at once where each image has many
+
+# Bytes or pixels (n, ...), or a Dataset or DataLoader of batches of them, with or without labels.
+Images = Tensor | np.ndarray[Any, Any] | Iterable[Any]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -30,16 +41,16 @@ class LatentStatistics:
 
     Attributes
     ----------
-    mu_variance : Tensor (latent,)
-        Variance over the images of μ_j(X): what the variable says.
-    mean_variance : Tensor (latent,)
-        Mean over the images of σ²_j(X): how noisily it says it.
+    var_mu : Tensor (latent,)
+        Variance over the images of μ_j(X): the signal.
+    mean_sigma2 : Tensor (latent,)
+        Mean over the images of σ²_j(X): the noise.
     kl : Tensor (latent,)
-        Mean over the images of KL(Q(z_j|X) ‖ N(0, 1)), in nats: what saying it costs.
+        Mean over the images of KL(Q(z_j|X) ‖ N(0, 1)), in nats.
     """
 
-    mu_variance: Tensor
-    mean_variance: Tensor
+    var_mu: Tensor
+    mean_sigma2: Tensor
     kl: Tensor
 
     def active(self, threshold: float = 0.01) -> Tensor:
@@ -47,268 +58,210 @@ class LatentStatistics:
 
         The default is that of [Burda et al. 2016]; [Yeung et al. 2017] take 0.02.
         """
-        return self.mu_variance > threshold
+        if not threshold >= 0:
+            raise ValueError(f"threshold: expected a number >= 0, got {threshold}")
+        return self.var_mu > threshold
 
     @property
-    def law(self) -> Tensor:
+    def variance_sum(self) -> Tensor:
         """Var μ_j + mean σ²_j, (latent,): 1 by the law of variances [Asperti 2019]."""
-        return self.mu_variance + self.mean_variance
+        return self.var_mu + self.mean_sigma2
 
 
-def latent_statistics(mu: Tensor, logvar: Tensor) -> LatentStatistics:
-    """Summarise the posteriors of a set of images, variable by variable.
+def latent_statistics(mu: Tensor | ArrayLike, logvar: Tensor | ArrayLike) -> LatentStatistics:
+    """Summarise the posteriors of a set of images, variable by variable, in float64.
+
+    Give it all images at once: the mean over batches of a batch's variance is smaller than the
+    variance over all images. Shown in the chapter on sparsity.
 
     Parameters
     ----------
-    mu, logvar : Tensor (images, latent)
-        Means and log-variances of Q(z|X), one row per image.
+    mu, logvar : Tensor or array (images, latent)
+        Means and log-variances of Q(z|X), one row per image, at least two.
 
     Raises
     ------
     ValueError
-        If the shapes differ, there is no image, or a value is NaN.
+        If the shapes differ, there are fewer than two images, a value is NaN, or a mean or
+        variance is infinite.
     """
-    _check_posteriors(mu, logvar)
+    mu, logvar = checked_posteriors(mu, logvar)
+    if len(mu) < 2:
+        raise ValueError("mu and logvar: expected at least two images, which can differ, got one")
     return LatentStatistics(
-        mu_variance=mu.var(0, correction=0),
-        mean_variance=logvar.exp().mean(0),
+        var_mu=mu.var(0, correction=0),
+        mean_sigma2=logvar.exp().mean(0),
         kl=gaussian_kl(mu, logvar).mean(0),
     )
 
 
-@torch.no_grad()
-def encode_images(model: Autoencoder, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Encode a whole set: (n, channels, height, width) uint8 or pixels → mu, logvar (n, latent)."""
-    codes = torch.empty(2, len(images), model.latent, dtype=model.mu.weight.dtype)
-    for rows, x in zip(codes.split(BATCH, dim=1), _batches(model, images), strict=True):
-        rows[0], rows[1] = model.encode(x)
-    return codes[0], codes[1]
+def used(gain: Tensor | ArrayLike, nats: float = 1.0) -> Tensor:
+    """Mark the variables that the decoder uses, gain > ``nats``: bool, the shape of ``gain``.
 
-
-@torch.no_grad()
-def reconstruct(model: Autoencoder, images: Tensor) -> Tensor:
-    """Pixel means (n, channels, height, width) decoded from the posterior means of the images."""
-    return torch.cat([model.decode(model.encode(x)[0]) for x in _batches(model, images)])
-
-
-@torch.no_grad()
-def reconstruction_gain(
-    model: Autoencoder, images: Tensor, generator: torch.Generator | None = None
-) -> Tensor:
-    """Nats of log P(X|z) lost, per image, when one latent variable is set to zero.
+    The measure of this book. Shown in the chapter on sparsity.
 
     Parameters
     ----------
-    model : Autoencoder
-        What is measured.
-    images : Tensor (n, channels, height, width), uint8 or pixels
+    gain : Tensor or array (..., latent)
+        As `reconstruction_gain` gives it, in nats.
+    nats : float
+        A variable that saves less than this per image does not count.
+    """
+    gain = torch.as_tensor(gain)
+    if gain.isnan().any():
+        raise ValueError("gain: expected numbers, got NaN")
+    return gain > nats
+
+
+def evaluation_mode(
+    function: Callable[Concatenate[Any, P], R],
+) -> Callable[Concatenate[Any, P], R]:
+    """Let a function measure its first argument, a model, without changing it."""
+
+    @functools.wraps(function)
+    def measured(model: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        missing = [name for name in ("encode", "decoder", "likelihood") if not hasattr(model, name)]
+        if missing:
+            raise TypeError(
+                f"model: expected encode(x) -> (mu, logvar), decoder(z) and a likelihood, got a "
+                f"{type(model).__name__} without {', '.join(missing)}. latent_statistics(mu, "
+                "logvar) measures the codes of any model"
+            )
+        modules = list(model.modules()) if isinstance(model, nn.Module) else []
+        training = [module for module in modules if module.training]
+        try:
+            for module in training:
+                module.training = False
+            with torch.no_grad():
+                return function(model, *args, **kwargs)
+        finally:
+            for module in training:
+                module.training = True
+
+    return measured
+
+
+@evaluation_mode
+def encode_images(model: Model, images: Images) -> tuple[Tensor, Tensor]:
+    """Encode a whole set.
+
+    Parameters
+    ----------
+    model : Autoencoder, or any with ``encode``, ``decoder`` and ``likelihood``
+    images : Tensor or array (n, channels, height, width), Dataset or DataLoader
+        uint8, or pixels.
+
+    Returns
+    -------
+    mu, logvar : Tensor (n, latent)
+    """
+    codes = [model.encode(x) for x in image_batches(model, images)]
+    if not all(isinstance(part, Tensor) for code in codes for part in code):
+        raise TypeError("model: expected encode(x) to return two tensors, mu and logvar")
+    mu, logvar = (torch.cat(parts).cpu() for parts in zip(*codes, strict=True))
+    return mu, logvar
+
+
+@evaluation_mode
+def reconstruct(model: Autoencoder, images: Images) -> Tensor:
+    """Pixel means (n, channels, height, width) decoded from the posterior means of the images."""
+    parts = [model.decode(model.encode(x)[0]).cpu() for x in image_batches(model, images)]
+    return torch.cat(parts)
+
+
+@evaluation_mode
+def reconstruction_gain(
+    model: Model,
+    images: Images,
+    generator: torch.Generator | None = None,
+    *,
+    instead: Literal["mean", "zero"] = "mean",
+) -> Tensor:
+    """Nats of log P(X|z) lost, per image, when one latent variable is replaced by a constant.
+
+    By its mean over the images, since that is what is known of a variable that is not read.
+    Zero is the prior's mean: a variable that is 3 for every image carries no information, and
+    yet the decoder relies on it, so that zero in its place costs many nats, above all early in
+    training. The runs of this book were measured with zero. Shown in the chapter on sparsity.
+
+    Parameters
+    ----------
+    model : Autoencoder, or any with ``encode``, ``decoder`` and ``likelihood``
+    images : Tensor or array (n, channels, height, width), Dataset or DataLoader
         Over which the loss is averaged.
     generator : torch.Generator, optional
         Without it z is the posterior mean. With it z is drawn from Q(z|X), as in training: then
-        a variable that brings more noise than news has a negative gain.
+        a variable that brings more noise than signal has a negative gain.
+    instead : {"mean", "zero"}
+        What replaces the variable.
 
     Returns
     -------
     Tensor (latent,)
         Nats per image.
     """
-    gain = torch.zeros(model.latent, dtype=model.mu.weight.dtype)
-    for x in _batches(model, images):
+    if instead not in ("mean", "zero"):
+        raise ValueError(f"instead: expected mean or zero, got {instead!r}")
+    constant = encode_images(model, images)[0].mean(0) if instead == "mean" else None
+    gain, n = torch.zeros((), dtype=torch.float64), 0
+    for x in image_batches(model, images):
         mu, logvar = model.encode(x)
         z = mu if generator is None else sample_posterior(mu, logvar, generator)
         whole = reconstruction_log_likelihood(model, x, z)
-        for j in range(model.latent):
+        lost = []
+        for j in range(z.shape[1]):
             without = z.clone()
-            without[:, j] = 0
-            gain[j] += (whole - reconstruction_log_likelihood(model, x, without)).sum()
-    return gain / len(images)
+            without[:, j] = 0 if constant is None else constant[j]
+            lost.append((whole - reconstruction_log_likelihood(model, x, without)).sum())
+        gain, n = gain + torch.stack(lost).double().cpu(), n + len(x)
+    return (gain / n).to(whole.dtype)
 
 
-@torch.no_grad()
-def reconstruction_error(model: Autoencoder, images: Tensor) -> tuple[float, float]:
+@evaluation_mode
+def reconstruction_error(model: Autoencoder, images: Images) -> tuple[float, float]:
     """Mean −log P(X|z) at z = μ(X) in nats per image, and mean squared error per pixel."""
-    nats = squared = 0.0
-    for x in _batches(model, images):
+    nats, squared, n, pixels = 0.0, 0.0, 0, 0
+    for x in image_batches(model, images):
         mu, _ = model.encode(x)
         nats -= reconstruction_log_likelihood(model, x, mu).sum().item()
-        squared += (model.decode(mu) - x).square().sum().item()
-    return nats / len(images), squared / images.numel()
+        squared += (model.decode(mu) - x).square().double().sum().item()
+        n, pixels = n + len(x), pixels + x.numel()
+    return nats / n, squared / pixels
 
 
-@torch.no_grad()
-def mean_elbo(model: VAE, images: Tensor, generator: torch.Generator | None = None) -> float:
+@evaluation_mode
+def mean_elbo(model: Model, images: Images, generator: torch.Generator | None = None) -> float:
     """ELBO of a set of images, in nats per image, with one draw of z for each."""
-    parts = [elbo(model, x, generator=generator) for x in _batches(model, images)]
+    parts = [elbo(model, x, generator=generator) for x in image_batches(model, images)]
     return torch.cat(parts).mean().item()
 
 
-class LikelihoodEstimate(NamedTuple):
-    """Estimates of log P(X) in nats, one per image, and their Monte Carlo standard errors."""
-
-    log_likelihood: Tensor
-    standard_error: Tensor
-
-
-@torch.no_grad()
-def log_likelihood(
-    model: VAE, images: Tensor, samples: int = 100, generator: torch.Generator | None = None
-) -> LikelihoodEstimate:
-    """Estimate log P(X) of each image by importance sampling from Q(z|X).
-
-    log of the mean of P(X, z) / Q(z|X) over the samples [Burda et al. 2016]: on average too low,
-    by less the more samples are drawn.
-
-    Parameters
-    ----------
-    model : VAE
-    images : Tensor (n, channels, height, width), uint8 or pixels
-    samples : int
-        Draws of z for each image; 5,000 in the literature.
-    generator : torch.Generator, optional
-        Where the draws come from.
-
-    Returns
-    -------
-    log_likelihood, standard_error : Tensor (n,)
-        The error is that of the mean weight relative to it, which is the error of its log as long
-        as it is well below 1; it says nothing of weights that no draw has met.
-    """
-    _check_at_least_one(images)
-    if samples < 1:
-        raise ValueError(f"samples: expected at least 1, got {samples}")
-    values, errors = torch.empty(2, len(images), dtype=model.mu.weight.dtype)
-    # Images at once; with many samples these are split too.
-    at_once = max(1, min(BATCH, DECODES // samples))
-    for part, value, error in zip(
-        images.split(at_once), values.split(at_once), errors.split(at_once), strict=True
-    ):
-        (x,) = _batches(model, part)
-        log_weights = torch.cat(
-            [
-                importance_weights(model, x, min(DECODES, samples - first), generator)
-                for first in range(0, samples, DECODES)
-            ]
-        )
-        value.copy_(log_weights.logsumexp(0) - math.log(samples))
-        relative = (log_weights - value).exp()
-        error.copy_(relative.var(0, correction=0).sqrt() / math.sqrt(samples))
-    return LikelihoodEstimate(values, errors)
-
-
-class MarginalDecomposition(NamedTuple):
-    """E_X KL(Q(z|X) ‖ P) = I(X; z) + KL(Q(z) ‖ P), all in nats."""
-
-    mean_kl: Tensor
-    mutual_information: Tensor
-    marginal_kl: Tensor
-
-
-@torch.no_grad()
-def marginal_decomposition(
-    mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None
-) -> MarginalDecomposition:
-    """Split the mean KL into mutual information and the marginal posterior's own divergence.
-
-    The identity of [Hoffman and Johnson 2016]. Q(z) is the average of the N posteriors given, so
-    the numbers are about this sample of images: the mutual information cannot exceed log N.
-    The mean KL is exact; the two others are Monte Carlo estimates over one draw of z per image.
-    They share log Q(z), which cancels in their sum: that sum tells how good the draws are and
-    nothing about Q(z). Time grows with N².
-
-    Parameters
-    ----------
-    mu, logvar : Tensor (images, latent)
-        The posteriors; the arithmetic is in float64 whatever their type.
-    generator : torch.Generator, optional
-        Where the draws come from.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, there is no image, a value is NaN, or a variance is not between
-        e⁻⁷⁰⁰ and e⁷⁰⁰ (a variance of 0 has no density).
-    """
-    _check_posteriors(mu, logvar)
-    if not logvar.abs().max() <= 700:
-        raise ValueError("logvar: expected values from -700 to 700, got some beyond")
-    mu, logvar = mu.double(), logvar.double()
-    noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype)
-    z = mu + (0.5 * logvar).exp() * noise
-    # From the noise itself: where σ is tiny beside μ, z − μ has lost its digits.
-    log_posterior = _log_normal(noise, logvar).sum(1)
-    log_prior = _log_normal(z, torch.zeros_like(z)).sum(1)
-    parts = []
-    for own in torch.arange(len(z)).split(BATCH):
-        pairs = _log_density_of_all(z[own], mu, logvar)
-        pairs[torch.arange(len(own)), own] = log_posterior[own]
-        parts.append(pairs.logsumexp(1))
-    log_marginal = torch.cat(parts) - math.log(len(z))
-    return MarginalDecomposition(
-        mean_kl=gaussian_kl(mu, logvar).sum(1).mean(),
-        mutual_information=(log_posterior - log_marginal).mean(),
-        marginal_kl=(log_marginal - log_prior).mean(),
-    )
-
-
-def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """Squared Fréchet distance between two clouds of points, each taken as a Gaussian.
-
-    |m_a − m_b|² + tr(S_a + S_b − 2 (S_a S_b)^½), the measure of [Heusel et al. 2017] for any
-    features. Its floor is not 0 but the distance between two samples of the real data.
-
-    Parameters
-    ----------
-    a, b : Tensor (points, features)
-        At least two points each, finite.
-    """
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
-        raise ValueError(
-            f"a and b: expected (points, features), got {tuple(a.shape)} and {tuple(b.shape)}"
-        )
-    if not (a.isfinite().all() and b.isfinite().all()):
-        raise ValueError("a and b: expected finite numbers, got NaN or infinity")
-    a, b = a.double(), b.double()
-    cov_a, cov_b = torch.atleast_2d(a.T.cov()), torch.atleast_2d(b.T.cov())
-    # (S_a S_b)^½ has the trace of (R S_b R)^½ with R = S_a^½, which is symmetric.
-    values, vectors = torch.linalg.eigh(cov_a)
-    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
-    distance = (a.mean(0) - b.mean(0)).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross
-    return max(float(distance), 0.0)
-
-
-def _log_normal(standardised: Tensor, logvar: Tensor) -> Tensor:
-    """Log density of a Gaussian, (z − μ)/σ given."""
-    return -0.5 * (standardised.square() + logvar + math.log(2 * math.pi))
-
-
-def _log_density_of_all(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
-    """log Q(z_a | X_b) for all pairs (a, b), one latent variable at a time to bound the memory."""
-    total = torch.zeros(len(z), len(mu), dtype=z.dtype)
-    for j in range(z.shape[1]):
-        standardised = (z[:, j, None] - mu[:, j]) * (-0.5 * logvar[:, j]).exp()
-        total += _log_normal(standardised, logvar[:, j])
-    return total
-
-
-def _batches(model: Autoencoder, images: Tensor) -> Iterator[Tensor]:
-    """The images in pieces, in the precision of the model."""
-    _check_at_least_one(images)
-    dtype = model.mu.weight.dtype
-    for part in images.split(BATCH):
-        yield to_pixels(part, dtype) if part.dtype == torch.uint8 else part.to(dtype)
-
-
-def _check_at_least_one(images: Tensor) -> None:
-    if len(images) == 0:
+def image_batches(model: Any, images: Images) -> Iterator[Tensor]:
+    """Yield the images in pieces, as pixels in the precision and on the device of the model."""
+    if isinstance(images, Dataset):
+        images = DataLoader(images, BATCH)
+    if isinstance(images, Tensor | np.ndarray):
+        images = torch.as_tensor(images).split(BATCH)
+    like = next(iter(model.parameters()), torch.zeros(()))
+    empty = True
+    for batch in images:
+        part = batch[0] if isinstance(batch, tuple | list) else batch
+        if len(part):
+            empty = False
+            yield to_pixels(part, like.dtype).to(like.device)
+    if empty:
         raise ValueError("images: expected at least one image, got none")
 
 
-def _check_posteriors(mu: Tensor, logvar: Tensor) -> None:
+def checked_posteriors(mu: Any, logvar: Any) -> tuple[Tensor, Tensor]:
+    """The posteriors of a set of images in float64 on the CPU, or a ValueError."""
+    mu, logvar = (torch.as_tensor(part).detach().cpu().double() for part in (mu, logvar))
     if mu.shape != logvar.shape or mu.ndim != 2 or len(mu) == 0:
         raise ValueError(
             "mu and logvar: expected one shape (images, latent) with at least one image, "
             f"got {tuple(mu.shape)} and {tuple(logvar.shape)}"
         )
-    if mu.isnan().any() or logvar.isnan().any():
-        raise ValueError("mu and logvar: expected numbers, got NaN")
+    # −∞ is the log-variance of a deterministic code.
+    if not (mu.isfinite().all() and (logvar < float("inf")).all()):
+        raise ValueError("mu and logvar: expected finite numbers, got NaN or infinity")
+    return mu, logvar

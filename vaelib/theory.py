@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import MultivariateNormal
 
 from vaelib.data import to_pixels
-from vaelib.models import LinearVAE
 
 ROWS = 2_000  # images at once: 12 MB of MNIST in float64
 
@@ -23,18 +22,20 @@ class PrincipalComponents(NamedTuple):
     directions: Tensor
 
 
-def principal_components(images: Tensor) -> PrincipalComponents:
+def principal_components(images: Tensor | np.ndarray[Any, Any]) -> PrincipalComponents:
     """Mean, and eigenvalues and eigenvectors of the covariance, of a set of images.
+
+    Shown in the chapter on the autoencoder.
 
     Parameters
     ----------
-    images : Tensor (n, ...), uint8 or floating point
+    images : Tensor or array (n, ...), uint8 or floating point
         Bytes are taken as pixels in [0, 1]; each image is one point.
 
     Returns
     -------
     PrincipalComponents
-        In float64; the covariance is the mean over the n images, not over n − 1. Each direction
+        In float64 on the CPU; the covariance is the mean over the n images, not over n − 1. Each direction
         points to where its largest entry is positive.
 
     Raises
@@ -42,13 +43,14 @@ def principal_components(images: Tensor) -> PrincipalComponents:
     ValueError
         If there are fewer than two images or a number is not finite.
     """
+    images = torch.as_tensor(images).cpu()
     if len(images) < 2:
         raise ValueError(f"images: expected at least two, got {len(images)}")
     pixels = math.prod(images.shape[1:])
     total = torch.zeros(pixels, dtype=torch.float64)
     products = torch.zeros(pixels, pixels, dtype=torch.float64)
     for part in images.flatten(1).split(ROWS):
-        x = to_pixels(part, torch.float64) if part.dtype == torch.uint8 else part.double()
+        x = to_pixels(part, torch.float64)
         total += x.sum(0)
         products += x.T @ x
     mean = total / len(images)
@@ -65,8 +67,8 @@ def principal_components(images: Tensor) -> PrincipalComponents:
 class LinearOptimum(NamedTuple):
     """What a linear VAE does with each eigenvalue of the data, each a Tensor like these."""
 
-    mu_variance: Tensor
-    posterior_variance: Tensor
+    var_mu: Tensor
+    sigma2: Tensor
     kl: Tensor
 
 
@@ -77,6 +79,7 @@ def linear_vae_optimum(
 
     σ² = βη²/λ where λ > βη² and 1 elsewhere, Var μ = 1 − σ², KL = ½ log(λ/βη²): a variable is
     alive if and only if its eigenvalue stands above βη² [Lucas et al. 2019; Wang and Ziyin 2022].
+    Shown in the chapter on the linear case.
 
     Parameters
     ----------
@@ -89,7 +92,7 @@ def linear_vae_optimum(
 
     Returns
     -------
-    mu_variance, posterior_variance, kl : Tensor (directions,)
+    var_mu, sigma2, kl : Tensor (directions,)
         KL in nats.
 
     Raises
@@ -103,48 +106,13 @@ def linear_vae_optimum(
         raise ValueError(
             f"noise_variance, beta: expected numbers > 0, got {noise_variance} and {beta}"
         )
-    water = beta * noise_variance
-    # In the precision of the eigenvalues: 0 and infinity are no level to stand above.
-    limits = torch.finfo(torch.result_type(eigenvalues, water))
-    if not limits.tiny <= water <= limits.max:
+    threshold = beta * noise_variance  # the water level βη²
+    # It must be a normal number in the precision of the eigenvalues.
+    limits = torch.finfo(torch.result_type(eigenvalues, threshold))
+    if not limits.tiny <= threshold <= limits.max:
         raise ValueError(
             f"noise_variance, beta: expected a product from {limits.tiny:.0e} to {limits.max:.0e}, "
             f"got {noise_variance} and {beta}"
         )
-    above = eigenvalues.clamp(min=water) / water  # 1 for what is under water
+    above = eigenvalues.clamp(min=threshold) / threshold  # 1 for what is under water
     return LinearOptimum(1 - 1 / above, 1 / above, 0.5 * above.log())
-
-
-@torch.no_grad()
-def linear_vae_log_likelihood(model: LinearVAE, images: Tensor) -> Tensor:
-    """Exact log P(X) of a linear VAE: X ~ N(b, W Wᵀ + η² I) [Tipping and Bishop 1999].
-
-    Parameters
-    ----------
-    model : LinearVAE
-        W and b are its decoder's, η² is its decoder variance.
-    images : Tensor (n, channels, height, width), uint8 or floating point
-
-    Returns
-    -------
-    Tensor (n,)
-        Nats per image, in float64.
-
-    Raises
-    ------
-    ValueError
-        If the model is not a `LinearVAE`, there is no image, or their shape is not the model's.
-    """
-    if not isinstance(model, LinearVAE):
-        raise ValueError(f"model: expected a LinearVAE, got {type(model).__name__}")
-    if len(images) == 0 or tuple(images.shape[1:]) != model.shape:
-        raise ValueError(
-            f"images: expected at least one image {model.shape}, got {tuple(images.shape)}"
-        )
-    x = to_pixels(images, torch.float64) if images.dtype == torch.uint8 else images.double()
-    weights = model.decoder.state_dict()
-    weight, bias = weights["0.weight"].double(), weights["0.bias"].double()
-    noise = torch.eye(len(bias), dtype=torch.float64) * model.decoder_variance.double()
-    density = MultivariateNormal(bias, weight @ weight.T + noise)
-    log_density: Tensor = density.log_prob(x.flatten(1))
-    return log_density

@@ -1,6 +1,6 @@
 """``make reproduce``: train every stored run again, elsewhere, and check every claim on the result.
 
-    python -m vaelib.reproduce
+    python -m vaelib.lab.reproduce
 
 The runs of the book are left alone. What was trained again is kept in ``_build/reproduce``, so a
 reproduction that was stopped goes on where it was; delete that folder to start anew.
@@ -8,37 +8,35 @@ reproduction that was stopped goes on where it was; delete that folder to start 
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from vaelib import _store
 from vaelib.data import load
-from vaelib.experiment import Experiment, runs_folder, train_all
+from vaelib.lab import store
+from vaelib.lab.experiment import Experiment
+from vaelib.lab.sweep import train_all
 
-ROOT = Path(__file__).parent.parent
-FOLDER = ROOT / "_build" / "reproduce"
-CLAIMED = ("mnist", "glyphs")  # every claim must hold on both
+DATASETS = ("mnist", "glyphs")  # every claim must hold on both
 
 
-def stored_experiments() -> dict[bool, dict[Path, Experiment]]:
-    """All stored runs: under True those kept with weights, under False the others."""
-    found: dict[bool, dict[Path, Experiment]] = {True: {}, False: {}}
-    for path in sorted(runs_folder().absolute().glob("*.safetensors")):
-        _, description = _store.read(path)
+def stored_experiments(folder: Path) -> dict[bool, dict[Path, Experiment]]:
+    """All runs in a folder: under True those kept with weights, under False the others."""
+    runs: dict[bool, dict[Path, Experiment]] = {True: {}, False: {}}
+    for path in sorted(folder.glob("*.safetensors")):
+        _, description = store.read(path)
         try:
-            experiment = Experiment(**json.loads(description))
+            experiment = Experiment.from_canonical(description)
         except (TypeError, ValueError, RecursionError) as error:
-            raise _store.DamagedRunError(f"{path}: describes no experiment: {error}") from error
+            raise store.DamagedRunError(f"{path}: describes no experiment: {error}") from error
         if path.name.partition(".")[0] != experiment.name:
-            raise _store.DamagedRunError(f"{path}: this is a run of {experiment.name}")
-        found[path.name.endswith(".run.safetensors")][path] = experiment
-    return found
+            raise store.DamagedRunError(f"{path}: this is a run of {experiment.name}")
+        runs[path.name.endswith(".run.safetensors")][path] = experiment
+    return runs
 
 
-def at_hand(dataset: str) -> bool:
+def is_available(dataset: str) -> bool:
     """Whether there are the images themselves, and not others in their place."""
     try:
         return load(dataset).name == dataset
@@ -48,20 +46,22 @@ def at_hand(dataset: str) -> bool:
 
 def main() -> int:
     """Train, then validate the chapters' claims; returns the exit status."""
-    stored = stored_experiments()
+    root = store.book_folder().parent
+    folder = root / "_build" / "reproduce"
+    stored = stored_experiments(root / "book" / "runs")
     used = {experiment.dataset for runs in stored.values() for experiment in runs.values()}
-    datasets = {name: at_hand(name) for name in sorted(used.union(CLAIMED))}
+    datasets = {name: is_available(name) for name in sorted(used.union(DATASETS))}
     for name in [name for name in datasets if not datasets[name]]:
-        print(f"{name} is not at hand: its runs are taken as they are stored.")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for link in filter(Path.is_symlink, FOLDER.iterdir()):
+        print(f"{name} is not available: its runs are taken as they are stored.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for link in filter(Path.is_symlink, folder.iterdir()):
         link.unlink()
-    os.environ["VAELIB_RUNS"] = str(FOLDER)
+    os.environ["VAELIB_RUNS"] = str(folder)
     # Those with weights first: the classifiers, by which others are evaluated, are among them.
     for weights, runs in stored.items():
         missing = []
         for path, experiment in runs.items():
-            again = FOLDER / path.name
+            again = folder / path.name
             if not again.exists() and datasets[experiment.dataset]:
                 missing.append(experiment)
             elif not again.exists():
@@ -70,12 +70,12 @@ def main() -> int:
         print(f"{len(missing)} of {len(runs)} runs to train, {kind}", flush=True)
         train_all(missing, weights=weights)
     status = 0
-    for dataset in [name for name in CLAIMED if datasets[name]]:
+    for dataset in [name for name in DATASETS if datasets[name]]:
         print(f"Checking every claim on {dataset}, with the runs just trained", flush=True)
         command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "book"]
         options = ["-p", "no:cacheprovider", "--nbval-cell-timeout=1800"]
         environment = os.environ | {"VAELIB_DATASET": dataset}
-        status |= subprocess.run(command + options, cwd=ROOT, env=environment).returncode
+        status |= subprocess.run(command + options, cwd=root, env=environment).returncode
     return status
 
 

@@ -1,0 +1,165 @@
+"""Train the model of an experiment, measure it on the way and at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import attrs
+import joblib
+import torch
+from torch import Tensor
+
+from vaelib.data import ImageData
+from vaelib.lab.classifier import Classifier
+from vaelib.lab.fields import number, whole
+from vaelib.lab.measurements import (
+    evaluate,
+    history_statistics,
+    history_steps,
+    measure,
+    measure_now,
+)
+from vaelib.lab.objective import TrainingLoss
+from vaelib.lab.run import Run
+from vaelib.models import VAE
+from vaelib.training import fit
+
+if TYPE_CHECKING:
+    from vaelib.lab.experiment import Experiment
+
+
+@attrs.define(frozen=True, kw_only=True, slots=False)
+class Schedule:
+    """How it is maximised, as in `vaelib.fit`."""
+
+    epochs: int = whole(20, least=1)  #: passes over the training images
+    batch_size: int = whole(128, least=1)  #: images in a step
+    learning_rate: float = number(1e-3, above=0)  #: of Adam
+    final_learning_rate: float | None = number(None, above=0)  #: in the last epoch, if another
+    images: int | None = whole(None, least=1)  #: train on the first `images` images only
+
+
+class Threads(NamedTuple):
+    """How many threads training uses, and why."""
+
+    threads: int
+    why: str
+
+
+def training_threads() -> Threads:
+    """Say how many threads `Experiment.run` trains with, and why.
+
+    One, whatever the machine has: then a seed gives the same weights on any number of cores, and a
+    busy neighbour costs next to nothing. If the environment variable ``OMP_NUM_THREADS`` is set,
+    that many are used, at most the number of cores that this process may use, by its affinity and
+    its container's quota. A sweep uses all of those, one network and one thread each. Named on
+    the page *How fast*.
+    """
+    # It may be a list, one number for each level of nesting.
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if not (wanted.isdecimal() and int(wanted)):
+        return Threads(1, "the default: the same weights on any number of cores")
+    cores = joblib.cpu_count()
+    if int(wanted) > cores:
+        return Threads(cores, f"OMP_NUM_THREADS={wanted}, but this process may use {cores}")
+    return Threads(int(wanted), f"OMP_NUM_THREADS={wanted}")
+
+
+@contextlib.contextmanager
+def reproducible(threads: int | None = None) -> Iterator[None]:
+    """Fix what would change a result without changing its name: threads and the default dtype."""
+    before = torch.get_num_threads(), torch.get_default_dtype()
+    torch.set_num_threads(threads or training_threads().threads)
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.set_default_dtype(before[1])
+
+
+def train(
+    experiment: Experiment,
+    data: ImageData,
+    *,
+    classifier: Callable[[], Classifier] | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    progress: bool = False,
+) -> Run:
+    """Train the model of an experiment.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    data : ImageData
+        Its training images are trained on, its test images measured.
+    classifier : callable () -> Classifier, optional
+        Where ``evaluation_samples`` are asked for: in its features samples are compared.
+    device : str
+        Another kind of processor rounds differently, so its run is another network.
+    threads : int, optional
+        By default as `training_threads` says.
+    progress : bool
+        Whether to show a progress bar.
+    """
+    with reproducible(threads):
+        return _train(experiment, data, classifier, device, progress)
+
+
+def _train(
+    experiment: Experiment,
+    data: ImageData,
+    classifier: Callable[[], Classifier] | None,
+    device: str,
+    progress: bool,
+) -> Run:
+    images = data.train_images[: experiment.images]
+    model = experiment.build(tuple(images.shape[1:])).to(device)
+    history: dict[str, list[Tensor]] = {}
+    labels, on_step, loss = None, None, None
+    if isinstance(model, Classifier):
+        labels = data.train_labels[: len(images)]
+    else:
+        noise = torch.Generator(device).manual_seed(experiment.seed)
+        loss = TrainingLoss(experiment, model, noise, lambda: history_statistics(model, data).var_mu)
+        steps = history_steps(experiment.epochs, -(-len(images) // experiment.batch_size))
+
+        def on_step(step: int) -> None:
+            if experiment.history and step in steps:
+                for name, value in measure_now(model, data, experiment.snapshots).items():
+                    history.setdefault(name, []).append(value)
+                history.setdefault("step", []).append(torch.tensor(step))
+
+    fit(
+        model,
+        images,
+        loss or model.loss,
+        epochs=experiment.epochs,
+        batch_size=experiment.batch_size,
+        learning_rate=experiment.learning_rate,
+        final_learning_rate=experiment.final_learning_rate,
+        seed=experiment.seed,
+        labels=labels,
+        on_step=on_step,
+        progress=experiment.name if progress else None,
+    )
+    model.cpu()
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    measurements = {}
+    if isinstance(model, VAE) and experiment.evaluation_samples and classifier:
+        measurements = evaluate(
+            model,
+            data,
+            classifier().float(),
+            experiment.evaluation_samples,
+            experiment.evaluation_images,
+            experiment.binarise,
+        )
+    measurements |= measure(model.double(), data)
+    measurements["revived"] = torch.tensor(loss.revived if loss else -1)
+    stacked = {name: torch.stack(values) for name, values in history.items()}
+    return Run(experiment, stacked, measurements, weights)
