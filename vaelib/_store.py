@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from vaelib._lock import unfinished
+from vaelib.data.lock import temporary_prefix
 
 UNSEALED = "0" * 64
 # The digest of the whole file, itself taken as zeros, stands in the header before the description.
@@ -32,7 +32,7 @@ def write(path: Path, tensors: dict[str, Tensor], description: str) -> None:
     seal = hashlib.sha256(content).hexdigest()
     content = content.replace(UNSEALED.encode(), seal.encode(), 1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=unfinished(path))
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=temporary_prefix(path))
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

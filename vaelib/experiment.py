@@ -25,8 +25,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from vaelib import _store
-from vaelib._lock import alone
 from vaelib.data import ImageData, load, to_pixels
+from vaelib.data.lock import exclusive_lock
 from vaelib.gradients import elbo_gradient
 from vaelib.metrics import (
     LatentStatistics,
@@ -534,7 +534,7 @@ def _train_and_store(experiment: Experiment, weights: bool, progress: bool, **ho
             "machine; write dataset=load(...).name"
         )
     # Locked before it is trained: a folder that cannot be written must not cost the training.
-    with alone(path):
+    with exclusive_lock(path):
         if not path.exists():
             run = train(experiment, data, progress=progress, **how)
             (run if weights else dataclasses.replace(run, weights={})).write(path)
