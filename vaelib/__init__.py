@@ -5,7 +5,6 @@ and stores its experiments is in `vaelib.lab`, what prints it in `vaelib.book`.
 """
 
 from . import _openmp as _openmp  # first, before anything imports torch
-from .convolutional import ConvVAE as ConvVAE
 from .data import ImageData as ImageData
 from .data import load as load
 from .data import to_pixels as to_pixels
@@ -27,7 +26,6 @@ from .metrics import reconstruction_gain as reconstruction_gain
 from .metrics import used as used
 from .models import VAE as VAE
 from .models import Autoencoder as Autoencoder
-from .models import LinearVAE as LinearVAE
 from .models import count_parameters as count_parameters
 from .objectives import elbo as elbo
 from .objectives import gaussian_kl as gaussian_kl
@@ -39,3 +37,5 @@ from .theory import PrincipalComponents as PrincipalComponents
 from .theory import linear_vae_optimum as linear_vae_optimum
 from .theory import principal_components as principal_components
 from .training import fit as fit
+from .variants import ConvVAE as ConvVAE
+from .variants import LinearVAE as LinearVAE

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from vaelib._draws import standard_normal
-from vaelib.metrics import BATCH, Images, checked_posteriors, evaluation_mode, image_batches
+from vaelib._measuring import BATCH, Images, evaluation_mode, image_batches
+from vaelib.metrics import checked_posteriors
 from vaelib.objectives import Model, gaussian_kl, importance_weights
 
 DECODES = 5_000  # codes decoded at once where each image has many

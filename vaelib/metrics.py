@@ -6,18 +6,14 @@ gradients; images may lie elsewhere. What they return is on the CPU.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
 
-from vaelib.data import to_pixels
+from vaelib._measuring import Images, evaluation_mode, image_batches
 from vaelib.models import Autoencoder
 from vaelib.objectives import (
     Model,
@@ -26,13 +22,6 @@ from vaelib.objectives import (
     reconstruction_log_likelihood,
     sample_posterior,
 )
-
-BATCH = 500  # images at once: large enough to be fast, small enough for 100 MB in float64
-
-# Bytes or pixels (n, ...), or a Dataset or DataLoader of batches of them, with or without labels.
-Images = Tensor | np.ndarray[Any, Any] | Iterable[Any]
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -111,34 +100,6 @@ def used(gain: Tensor | ArrayLike, nats: float = 1.0) -> Tensor:
     if gain.isnan().any():
         raise ValueError("gain: expected numbers, got NaN")
     return gain > nats
-
-
-def evaluation_mode(
-    function: Callable[Concatenate[Any, P], R],
-) -> Callable[Concatenate[Any, P], R]:
-    """Let a function measure its first argument, a model, without changing it."""
-
-    @functools.wraps(function)
-    def measured(model: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        missing = [name for name in ("encode", "decoder", "likelihood") if not hasattr(model, name)]
-        if missing:
-            raise TypeError(
-                f"model: expected encode(x) -> (mu, logvar), decoder(z) and a likelihood, got a "
-                f"{type(model).__name__} without {', '.join(missing)}. latent_statistics(mu, "
-                "logvar) measures the codes of any model"
-            )
-        modules = list(model.modules()) if isinstance(model, nn.Module) else []
-        training = [module for module in modules if module.training]
-        try:
-            for module in training:
-                module.training = False
-            with torch.no_grad():
-                return function(model, *args, **kwargs)
-        finally:
-            for module in training:
-                module.training = True
-
-    return measured
 
 
 @evaluation_mode
@@ -234,23 +195,6 @@ def mean_elbo(model: Model, images: Images, generator: torch.Generator | None = 
     """ELBO of a set of images, in nats per image, with one draw of z for each."""
     parts = [elbo(model, x, generator=generator) for x in image_batches(model, images)]
     return torch.cat(parts).mean().item()
-
-
-def image_batches(model: Any, images: Images) -> Iterator[Tensor]:
-    """Yield the images in pieces, as pixels in the precision and on the device of the model."""
-    if isinstance(images, Dataset):
-        images = DataLoader(images, BATCH)
-    if isinstance(images, Tensor | np.ndarray):
-        images = torch.as_tensor(images).split(BATCH)
-    like = next(iter(model.parameters()), torch.zeros(()))
-    empty = True
-    for batch in images:
-        part = batch[0] if isinstance(batch, tuple | list) else batch
-        if len(part):
-            empty = False
-            yield to_pixels(part, like.dtype).to(like.device)
-    if empty:
-        raise ValueError("images: expected at least one image, got none")
 
 
 def checked_posteriors(mu: Any, logvar: Any) -> tuple[Tensor, Tensor]:

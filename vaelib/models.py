@@ -1,10 +1,11 @@
-"""The autoencoder, and what becomes of it: variational, convolutional, linear."""
+"""The autoencoder, and the variational one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from vaelib.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelih
 
 LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "gaussian")
 INITIALISATIONS = ("torch", "glorot")
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 class Autoencoder(nn.Module):
@@ -61,10 +62,12 @@ class Autoencoder(nn.Module):
         _check_choice("likelihood", likelihood, LIKELIHOODS)
         _check_choice("initialisation", initialisation, INITIALISATIONS)
         _check_choice("activation", activation, tuple(ACTIVATIONS))
-        check_image_shape("shape", shape)
-        if not all(isinstance(width, int) and width > 0 for width in (latent, *hidden)):
+        check_image_shape("shape", tuple(shape))
+        whole = all(isinstance(n, Integral) and n > 0 for n in (*shape, latent, *hidden))
+        if len(shape) != 3 or not whole:
             raise ValueError(
-                f"hidden and latent: expected whole numbers >= 1, got {hidden} and {latent!r}"
+                "shape, hidden, latent: expected (channels, height, width) and widths, whole "
+                f"numbers >= 1, got {tuple(shape)}, {tuple(hidden)} and {latent!r}"
             )
         if not 0 < decoder_variance < math.inf:
             raise ValueError(f"decoder_variance: expected a number > 0, got {decoder_variance}")
@@ -81,30 +84,25 @@ class Autoencoder(nn.Module):
             "activation": activation,
         }
         self.encoder = self._make_encoder()
-        self.mu = nn.Linear(self._encoder_width, latent)
-        self._add_variance_head(self._encoder_width)
+        width = self.hidden[-1] if self.hidden else math.prod(self.shape)
+        self.mu = nn.Linear(width, latent)
+        self._add_variance_head(width)
         self.decoder = self._make_decoder()
         if learn_variance:
             self.log_decoder_variance = nn.Parameter(torch.tensor(math.log(decoder_variance)))
         if initialisation == "glorot":
             self.apply(_glorot)
 
-    @property
-    def _encoder_width(self) -> int:
-        """Numbers per image that the encoder passes to μ."""
-        return self.hidden[-1] if self.hidden else math.prod(self.shape)
-
     def _make_encoder(self) -> nn.Sequential:
-        widths = (math.prod(self.shape), *self.hidden)
-        return nn.Sequential(*[layer for pair in pairwise(widths) for layer in self._dense(*pair)])
+        return nn.Sequential(*self._dense(math.prod(self.shape), *self.hidden))
 
     def _make_decoder(self) -> nn.Sequential:
         widths = (self.latent, *reversed(self.hidden))
-        dense = [layer for pair in pairwise(widths) for layer in self._dense(*pair)]
-        return nn.Sequential(*dense, nn.Linear(widths[-1], math.prod(self.shape)))
+        return nn.Sequential(*self._dense(*widths), nn.Linear(widths[-1], math.prod(self.shape)))
 
-    def _dense(self, inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
-        return nn.Linear(inputs, outputs), self._activation()
+    def _dense(self, *widths: int) -> list[nn.Module]:
+        pairs = pairwise(widths)
+        return [layer for n, m in pairs for layer in (nn.Linear(n, m), self._activation())]
 
     def _activation(self) -> nn.Module:
         return ACTIVATIONS[self.settings["activation"]]()
@@ -174,10 +172,8 @@ class Autoencoder(nn.Module):
         computes with the others set to zero. Shown in the chapter on sparsity.
         """
         index = list(keep)
-        whole = all(isinstance(i, int) and not isinstance(i, bool) for i in index)
-        if not (index and whole and set(index) <= set(range(self.latent))) or (
-            len(set(index)) < len(index)
-        ):
+        different = len(set(index)) == len(index) and not any(isinstance(i, bool) for i in index)
+        if not (index and different and set(index) <= set(range(self.latent))):
             raise ValueError(f"keep: expected different indices below {self.latent}, got {index}")
         weights = {
             name: value[index] if name.startswith(("mu.", "logvar")) else value.clone()
@@ -207,44 +203,6 @@ class VAE(Autoencoder):
         """Map images to μ and log σ² of Q(z|X), as `Autoencoder.encode` does."""
         features = self._features(x)
         return self.mu(features), self.logvar(features)
-
-
-class LinearVAE(VAE):
-    """Linear VAE: μ and the decoder's mean are affine, and σ² is the same for all images.
-
-    The best variances of a linear decoder do not depend on the image, so nothing is lost: at its
-    optimum this is probabilistic PCA [Tipping and Bishop 1999; Lucas et al. 2019], and
-    `linear_vae_optimum` gives that optimum. Shown in the chapter on the linear case.
-    """
-
-    def __init__(
-        self,
-        shape: Sequence[int] = (1, 28, 28),
-        hidden: Sequence[int] = (),
-        latent: int = 16,
-        likelihood: str = "gaussian",
-        **settings: Any,
-    ) -> None:
-        if tuple(hidden) or likelihood != "gaussian":
-            raise ValueError(
-                "hidden, likelihood: a linear VAE has no hidden layers and a gaussian likelihood, "
-                f"got {tuple(hidden)} and {likelihood!r}"
-            )
-        super().__init__(shape, hidden, latent, likelihood, **settings)
-
-    def _add_variance_head(self, width: int) -> None:
-        self.logvar = _ConstantOutput(self.latent)
-
-
-class _ConstantOutput(nn.Module):
-    """The same output for every input: a linear layer without its weight."""
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bias.expand(len(x), -1)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -14,13 +15,16 @@ from vaelib.likelihoods import Likelihood
 class Model(Protocol):
     """What the measures ask of a model: `VAE` has it, and a model of your own can."""
 
-    likelihood: Likelihood
+    @property
+    def likelihood(self) -> Likelihood:
+        """P(X|z), given the decoder's output."""
+
+    @property
+    def decoder(self) -> Callable[[Tensor], Tensor]:
+        """Codes (batch, latent) → what the likelihood takes, (batch, pixels)."""
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Images (batch, ...) → μ and log σ² of Q(z|X), each (batch, latent)."""
-
-    def decoder(self, z: Tensor) -> Tensor:
-        """Codes (batch, latent) → what the likelihood takes, (batch, pixels)."""
 
 
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:

@@ -35,8 +35,8 @@ def principal_components(images: Tensor | np.ndarray[Any, Any]) -> PrincipalComp
     Returns
     -------
     PrincipalComponents
-        In float64 on the CPU; the covariance is the mean over the n images, not over n − 1. Each direction
-        points to where its largest entry is positive.
+        In float64 on the CPU; the covariance is the mean over the n images, not over n − 1. Each
+        direction points to where its largest entry is positive.
 
     Raises
     ------

@@ -67,13 +67,14 @@ class ImageData:
 
 
 def to_pixels(images: Tensor | NDArray[np.generic], dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return pixels in [0, 1], 1 being white, from bytes or from pixels.
+    """Return pixels, 0 black and 1 white, from bytes or from pixels.
 
     Parameters
     ----------
     images
         A tensor or a NumPy array of any shape: bytes (uint8), which are divided by 255, or floating
-        point numbers in [0, 1], which only change their type. It is not changed.
+        point numbers, which only change their type: the likelihood checks what they may be. It is
+        not changed.
     dtype
         The result's floating point type: float32 to train with, float64 for numbers to print.
 
@@ -86,8 +87,6 @@ def to_pixels(images: Tensor | NDArray[np.generic], dtype: torch.dtype = torch.f
     ------
     TypeError
         If `images` holds other integers, or `dtype` is not a floating point type.
-    ValueError
-        If a pixel is not in [0, 1].
     """
     if not dtype.is_floating_point:
         raise TypeError(f"dtype: expected a floating point type; got {dtype}")
@@ -96,10 +95,6 @@ def to_pixels(images: Tensor | NDArray[np.generic], dtype: torch.dtype = torch.f
         return tensor.to(dtype).div_(255)
     if not tensor.is_floating_point():
         raise TypeError(f"images: expected uint8 or floating point numbers; got {tensor.dtype}")
-    if tensor.numel():
-        low, high = (bound.item() for bound in tensor.detach().aminmax())
-        if not 0 <= low <= high <= 1:  # also if a pixel is NaN
-            raise ValueError(f"images: expected pixels in [0, 1]; got values from {low} to {high}")
     return tensor.to(dtype)
 
 
@@ -113,7 +108,7 @@ def check_image_shape(argument: str, shape: tuple[int, ...]) -> None:
     shape
         (..., channels, height, width). 32×32×3 is taken for 3 channels last; 512×4×4 is not.
     """
-    if min(shape[-3:-1]) > 4 and shape[-1] in (1, 3, 4):
+    if len(shape) > 2 and min(shape[-3:-1]) > 4 and shape[-1] in (1, 3, 4):
         raise ValueError(
             f"{argument}: expected (channels, height, width); got {tuple(shape)}, which looks like "
             "(height, width, channels). Use movedim(-1, -3) on the images"

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaelib._measuring import BATCH
 from vaelib.data import to_pixels
-from vaelib.metrics import BATCH
 
 
 class Classifier(nn.Module):
@@ -62,4 +62,5 @@ def image_features(classifier: Classifier, images: Tensor) -> Tensor:
 @torch.no_grad()
 def image_logits(classifier: Classifier, images: Tensor) -> Tensor:
     """The logits of a classifier: (n, channels, height, width) → (n, classes)."""
-    return classifier.head(image_features(classifier, images))
+    logits: Tensor = classifier.head(image_features(classifier, images))
+    return logits

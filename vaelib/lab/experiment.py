@@ -12,7 +12,6 @@ from typing import Any
 import attrs
 import torch
 
-from vaelib.convolutional import ConvVAE
 from vaelib.data import ImageData, load
 from vaelib.data.lock import exclusive_lock
 from vaelib.lab import store
@@ -22,7 +21,8 @@ from vaelib.lab.measurements import Measurement
 from vaelib.lab.objective import Objective, has_written_gradient
 from vaelib.lab.run import Run
 from vaelib.lab.training import Schedule, reproducible, train
-from vaelib.models import ACTIVATIONS, LIKELIHOODS, VAE, Autoencoder, LinearVAE
+from vaelib.models import ACTIVATIONS, LIKELIHOODS, VAE, Autoencoder
+from vaelib.variants import ConvVAE, LinearVAE
 
 MODELS: dict[str, Any] = {
     "VAE": VAE,

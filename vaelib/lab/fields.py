@@ -15,8 +15,8 @@ import numpy as np
 
 def whole(default: int | None, least: int = 0, most: int = 2**63 - 1, stored_as: str = "") -> Any:
     """A whole number from ``least`` to ``most``; None where that is the default."""
-    limits = f"a whole number from {least} to {most}" if most < 2**62 else f"a whole number >= {least}"
-    return _field(default, _whole, limits, lambda value: least <= value <= most, stored_as)
+    expected = f"a whole number from {least} to {most:g}"
+    return _field(default, _whole, expected, lambda value: least <= value <= most, stored_as)
 
 
 def wholes(default: tuple[int, ...] | None, least: int = 0, most: int = 2**63 - 1) -> Any:

@@ -120,24 +120,27 @@ def _train(
     images = data.train_images[: experiment.images]
     model = experiment.build(tuple(images.shape[1:])).to(device)
     history: dict[str, list[Tensor]] = {}
-    labels, on_step, loss = None, None, None
+    steps = history_steps(experiment.epochs, -(-len(images) // experiment.batch_size))
+    noise = torch.Generator(device).manual_seed(experiment.seed)
+    labels = None
+    loss: Callable[..., Tensor | None]
     if isinstance(model, Classifier):
-        labels = data.train_labels[: len(images)]
+        labels, loss = data.train_labels[: len(images)], model.loss
     else:
-        noise = torch.Generator(device).manual_seed(experiment.seed)
-        loss = TrainingLoss(experiment, model, noise, lambda: history_statistics(model, data).var_mu)
-        steps = history_steps(experiment.epochs, -(-len(images) // experiment.batch_size))
+        loss = TrainingLoss(
+            experiment, model, noise, var_mu=lambda: history_statistics(model, data).var_mu
+        )
 
-        def on_step(step: int) -> None:
-            if experiment.history and step in steps:
-                for name, value in measure_now(model, data, experiment.snapshots).items():
-                    history.setdefault(name, []).append(value)
-                history.setdefault("step", []).append(torch.tensor(step))
+    def on_step(step: int) -> None:
+        if experiment.history and step in steps and not isinstance(model, Classifier):
+            for name, value in measure_now(model, data, experiment.snapshots).items():
+                history.setdefault(name, []).append(value)
+            history.setdefault("step", []).append(torch.tensor(step))
 
     fit(
         model,
         images,
-        loss or model.loss,
+        loss,
         epochs=experiment.epochs,
         batch_size=experiment.batch_size,
         learning_rate=experiment.learning_rate,
@@ -160,6 +163,6 @@ def _train(
             experiment.binarise,
         )
     measurements |= measure(model.double(), data)
-    measurements["revived"] = torch.tensor(loss.revived if loss else -1)
+    measurements["revived"] = torch.tensor(getattr(loss, "revived", -1))
     stacked = {name: torch.stack(values) for name, values in history.items()}
     return Run(experiment, stacked, measurements, weights)

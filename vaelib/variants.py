@@ -1,4 +1,4 @@
-"""A convolutional VAE."""
+"""The convolutional and the linear VAE."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from vaelib.models import VAE
@@ -54,7 +55,7 @@ class ConvVAE(VAE):
 
     def _make_decoder(self) -> nn.Sequential:
         *channels, dense = self.hidden
-        layers = [*self._dense(self.latent, dense), *self._dense(dense, math.prod(self._grid))]
+        layers = self._dense(self.latent, dense, math.prod(self._grid))
         layers.append(nn.Unflatten(1, self._grid))
         for inputs, outputs in pairwise((*reversed(channels), self.shape[0])):
             layers += (
@@ -65,3 +66,41 @@ class ConvVAE(VAE):
 
     def _encoder_input(self, x: Tensor) -> Tensor:
         return x
+
+
+class LinearVAE(VAE):
+    """Linear VAE: μ and the decoder's mean are affine, and σ² is the same for all images.
+
+    The best variances of a linear decoder do not depend on the image, so nothing is lost: at its
+    optimum this is probabilistic PCA [Tipping and Bishop 1999; Lucas et al. 2019], and
+    `linear_vae_optimum` gives that optimum. Shown in the chapter on the linear case.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int] = (1, 28, 28),
+        hidden: Sequence[int] = (),
+        latent: int = 16,
+        likelihood: str = "gaussian",
+        **settings: Any,
+    ) -> None:
+        if tuple(hidden) or likelihood != "gaussian":
+            raise ValueError(
+                "hidden, likelihood: a linear VAE has no hidden layers and a gaussian likelihood, "
+                f"got {tuple(hidden)} and {likelihood!r}"
+            )
+        super().__init__(shape, hidden, latent, likelihood, **settings)
+
+    def _add_variance_head(self, width: int) -> None:
+        self.logvar = _ConstantOutput(self.latent)
+
+
+class _ConstantOutput(nn.Module):
+    """The same output for every input: a linear layer without its weight."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bias.expand(len(x), -1)
