@@ -9,8 +9,6 @@ mount in a namespace of their own, for root ignores permissions).
 import ctypes
 import errno
 import functools
-import gzip
-import hashlib
 import json
 import multiprocessing
 import os
@@ -18,31 +16,26 @@ import random
 import resource
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from torchvision import datasets
 
 import vaelib.experiment
 import vaelib.reproduce
-from vaelib import Experiment, _glyphs, _store, data, load, sweep
+from vaelib import Experiment, _store, data, sweep
 
 # How many processes are killed at random moments while they do what.
-KILLS = {"training": 7, "storing": 8, "drawing": 6, "sweeping": 6, "reproducing": 6, "fetching": 5}
+KILLS = {"training": 7, "storing": 8, "sweeping": 6, "reproducing": 6}
 SEED = 20
 PATIENCE = 60  # seconds until a process that should end counts as hung
 
@@ -66,19 +59,10 @@ class Place(NamedTuple):
     """Where a command works."""
 
     folder: Path
-    address: str = ""  # of the server that publishes a small MNIST
 
     @property
     def runs(self) -> Path:
         return self.folder / "runs"
-
-    @property
-    def cache(self) -> Path:
-        return self.folder / "cache" / "vaelib"
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
 
     @property
     def log(self) -> Path:
@@ -100,42 +84,15 @@ def logged(log: Path, function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def small_mnist() -> dict[str, bytes]:
-    """Files in MNIST's format."""
-    numbers = np.random.Generator(np.random.PCG64(2))
-    files = {}
-    for part, count in (("train", 400), ("t10k", 50)):
-        images = numbers.integers(0, 256, (count, 28, 28), np.uint8)
-        labels = numbers.integers(0, 10, count).astype(np.uint8)
-        for array, name in ((images, "images-idx3"), (labels, "labels-idx1")):
-            head = struct.pack(f">i{array.ndim}i", 0x800 + array.ndim, *array.shape)
-            files[f"{part}-{name}-ubyte"] = head + array.tobytes()
-    return files
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
 def prepare(place: Place) -> None:
     """Make the process one of a machine with small datasets, all of it below one folder."""
     place.folder.mkdir(exist_ok=True)
     for name in ("VAELIB_DATASET", "VAELIB_TRAIN"):
         os.environ.pop(name, None)
     os.environ["VAELIB_RUNS"] = str(place.runs)
-    os.environ["VAELIB_DATA"] = str(place.data)
-    os.environ["XDG_CACHE_HOME"] = str(place.cache.parent)
     os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # in this process: it must be the one that is killed
-    data.SPLIT = (300, 50)
-    _glyphs.FONTS = _glyphs.FONTS[:2]
-    files = small_mnist()
-    data.MNIST_MD5 = {name: md5(content) for name, content in files.items()}
-    datasets.MNIST.resources = [
-        (f"{name}.gz", md5(gzip.compress(content, mtime=0))) for name, content in files.items()
-    ]
-    datasets.MNIST.mirrors = [place.address or "http://127.0.0.1:9/"]
+    data.SPLIT_SIZES = (300, 50)
     vaelib.experiment.fit = logged(place.log, vaelib.experiment.fit)
-    _glyphs.draw = logged(place.log, _glyphs.draw)
     for stream in (1, 2):
         os.dup2(os.open(place.folder / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
 
@@ -157,10 +114,6 @@ def storing(place: Place) -> None:
             _store.write(place.runs / "x.run.safetensors", tensors, f"{number}")
         if turn == 0:
             _store.read(place.runs / "x.run.safetensors")
-
-
-def drawing(place: Place) -> None:
-    assert load("glyphs").train_images.shape == (300, 1, 28, 28)
 
 
 def sweeping(place: Place) -> None:
@@ -186,10 +139,6 @@ def stored_before_reproducing(place: Place) -> None:
     for experiment in (ONE, SHORT):
         experiment.run()
     sweep(MANY, jobs=1)
-
-
-def fetching(place: Place) -> None:
-    assert load("mnist").name == "mnist"
 
 
 def process(pipe: Connection, place: Place, command: Callable[[Place], Any]) -> None:
@@ -250,48 +199,14 @@ def server_of_processes() -> Iterator[None]:
         here = [str(Path(__file__).parent), str(ROOT), os.environ.get("PYTHONPATH", "")]
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, here)))
         patch.setenv("OMP_NUM_THREADS", "1")
-        # matplotlib would write into the cache folder that is new for each test.
-        drawing = ["matplotlib.font_manager", "matplotlib.textpath"]
-        CONTEXT.set_forkserver_preload([Path(__file__).stem, *drawing])
+        CONTEXT.set_forkserver_preload([Path(__file__).stem])
         yield
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Serves slowly enough for a kill to come in between; keeps what was asked for."""
-
-    requests: list[str]
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self.requests.append(self.path)
-        time.sleep(0.005)
-        with suppress(BrokenPipeError, ConnectionResetError):
-            super().do_GET()
-
-
 @pytest.fixture
-def asked() -> list[str]:
-    """The files that the server was asked for."""
-    return []
-
-
-@pytest.fixture
-def place(tmp_path: Path, asked: list[str]) -> Iterator[Place]:
-    """An empty machine, and a server that publishes a small MNIST."""
-    (tmp_path / "server").mkdir()
-    for name, content in small_mnist().items():
-        (tmp_path / "server" / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
-    handler = type("Serving", (Handler,), {"requests": asked})
-    here = functools.partial(handler, directory=tmp_path / "server")
-    with ThreadingHTTPServer(("127.0.0.1", 0), here) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield Place(tmp_path / "machine", f"http://127.0.0.1:{server.server_port}/")
-        server.shutdown()
-        thread.join()
+def place(tmp_path: Path) -> Place:
+    """An empty machine."""
+    return Place(tmp_path / "machine")
 
 
 def result(place: Place, command: Callable[[Place], Any], folder: Path) -> dict[str, bytes]:
@@ -305,7 +220,7 @@ def stored(place: Place) -> dict[str, bytes]:
     """Everything that looks like a stored file, with its content."""
     return {
         str(path.relative_to(place.folder)): path.read_bytes()
-        for part in ("runs", "again", "cache", "data")
+        for part in ("runs", "again")
         for path in sorted((place.folder / part).rglob("*"))
         if path.is_file()
         and not any(p.startswith(".") for p in path.relative_to(place.folder).parts)
@@ -334,7 +249,7 @@ def clear(folder: Path) -> None:
 # Needs the patch lock for its last line: what a killed process left took space for ever.
 @pytest.mark.parametrize(
     "command",
-    [training, storing, drawing, sweeping, reproducing, fetching],
+    [training, storing, sweeping, reproducing],
     ids=lambda c: c.__name__,
 )
 def test_killed_at_any_moment_nothing_is_half_and_the_same_command_goes_on(
@@ -417,18 +332,11 @@ class KilledAt:
         return self.command(place)
 
 
-# A download has four times the operations of the others: every fourth of them will do.
-@pytest.mark.parametrize(
-    ("command", "step"),
-    [(short_training, 1), (drawing, 1), (fetching, 4)],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-def test_killed_before_each_operation_on_a_file(
-    place: Place, tmp_path: Path, command: Callable[[Place], None], step: int
-) -> None:
+def test_killed_before_each_operation_on_a_file(place: Place, tmp_path: Path) -> None:
+    command = short_training
     expected = result(place, command, tmp_path / "reference")
     kills = 0
-    while (said := Child(place, KilledAt(command, step * kills + 1)).go().answer()) is not None:
+    while (said := Child(place, KilledAt(command, kills + 1)).go().answer()) is not None:
         assert said == f"exit code {-signal.SIGKILL}"
         kills += 1
         found = stored(place)
@@ -474,7 +382,7 @@ def waiting_in_fit(place: Place) -> None:
 # The four below need the patch lock: each process did the work for itself.
 @pytest.mark.parametrize(
     ("command", "made"),
-    [(training, ["fit"]), (sweeping, ["fit"] * len(MANY)), (drawing, ["draw"])],
+    [(training, ["fit"]), (sweeping, ["fit"] * len(MANY))],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_all_who_ask_at_once_get_it_and_it_is_made_once(
@@ -489,22 +397,6 @@ def test_all_who_ask_at_once_get_it_and_it_is_made_once(
     assert place.lines() == made
     assert not list(place.folder.rglob(".*"))
     record(test="at once", what=command.__name__, processes=len(children), made=len(made))
-
-
-def test_all_who_ask_at_once_get_a_dataset_and_it_is_downloaded_once(
-    place: Place, asked: list[str]
-) -> None:
-    result(place, fetching, place.folder.parent / "reference")
-    once = sorted(asked)
-    asked.clear()
-    children = [Child(place, fetching) for _ in range(3)]
-    for child in children:
-        child.go()
-    assert [child.answer() for child in children] == [None] * 3
-    assert sorted(asked) == once
-    assert stored(place) == {f"data/MNIST/raw/{n}": c for n, c in sorted(small_mnist().items())}
-    assert not list(place.folder.rglob(".*"))
-    record(test="at once", what="fetching", processes=len(children), made=1)
 
 
 def test_who_waits_for_one_that_is_killed_makes_it_himself(place: Place, tmp_path: Path) -> None:
@@ -609,17 +501,6 @@ def overwriting(place: Place) -> None:
     _store.write(place.runs / RUN, CONTENTS[0], "new")
 
 
-def drawing_for_nothing(place: Place) -> None:
-    assert torch.equal(load("glyphs").train_images, load("glyphs").train_images)
-    drawn, _ = _glyphs.draw(*data.SPLIT)
-    assert load("glyphs").train_images.numpy().tobytes() == drawn[:300].tobytes()
-
-
-def fetching_or_error(place: Place) -> None:
-    os.environ["VAELIB_DATASET"] = "mnist"
-    load("mnist")
-
-
 def big_training(place: Place) -> None:
     Experiment(**{**TINY, "epochs": 1}, history=False, seed=3).run()
 
@@ -639,24 +520,6 @@ def test_on_a_full_disk_a_run_is_an_error_that_names_the_file_and_nothing_is_hal
     assert len(stored(place)) == 1 + (command is big_training)
 
 
-@pytest.mark.parametrize("mechanism", FULL)
-def test_on_a_full_disk_the_glyphs_are_drawn_and_not_kept(place: Place, mechanism: str) -> None:
-    said, printed, _ = hindered(place, mechanism, "cache", drawing_for_nothing)
-    assert said is None
-    assert printed == ""
-    assert Child(place, drawing).go().answer() is None
-    assert len(stored(place)) == 1
-
-
-@pytest.mark.parametrize("mechanism", FULL)
-def test_on_a_full_disk_a_download_is_an_error_that_says_so(place: Place, mechanism: str) -> None:
-    said, _, _ = hindered(place, mechanism, "data", fetching_or_error)
-    assert said.startswith(f"mnist is not in {place.data} and cannot be downloaded: ")
-    assert os.strerror(FULL[mechanism]) in said
-    assert Child(place, fetching).go().answer() is None
-    assert len(stored(place)) == 4
-
-
 def test_in_a_read_only_folder_nothing_is_trained_for_nothing(place: Place) -> None:
     said, _, log = hindered(place, "read-only", "runs", training)
     assert os.strerror(errno.EROFS) in said
@@ -664,22 +527,7 @@ def test_in_a_read_only_folder_nothing_is_trained_for_nothing(place: Place) -> N
     assert log == ()  # needs the patch lock: it was trained first
 
 
-def test_what_a_read_only_folder_holds_is_read(place: Place, asked: list[str]) -> None:
-    for command in (training, drawing, fetching):
-        assert Child(place, command).go().answer() is None
+def test_what_a_read_only_folder_holds_is_read(place: Place) -> None:
+    assert Child(place, training).go().answer() is None
     place.log.unlink()
-    asked.clear()
-    for part, command in (("runs", training), ("cache", drawing), ("data", fetching)):
-        assert hindered(place, "read-only", part, command) == (None, "", ())
-    assert asked == []
-
-
-def test_without_a_place_for_them_the_glyphs_are_drawn_each_time(place: Place) -> None:
-    said, printed, _ = hindered(place, "read-only", "cache", drawing_for_nothing)
-    assert (said, printed) == (None, "")
-
-
-def test_a_download_into_a_read_only_folder_is_an_error_that_says_so(place: Place) -> None:
-    said, _, _ = hindered(place, "read-only", "data", fetching_or_error)
-    assert said.startswith(f"mnist is not in {place.data} and cannot be downloaded: ")
-    assert os.strerror(errno.EROFS) in said
+    assert hindered(place, "read-only", "runs", training) == (None, "", ())

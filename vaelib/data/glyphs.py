@@ -26,9 +26,22 @@ Integers = NDArray[np.int64]
 VERSION = 1  # part of the cache file's name: raise it whenever a change below changes the images
 
 FONTS = (
-    "DejaVuSans DejaVuSans-Bold DejaVuSansMono DejaVuSerif DejaVuSerif-Bold DejaVuSerif-Italic "
-    "STIXGeneral STIXGeneralBol STIXGeneralItalic STIXGeneralBolIta cmr10 cmb10 cmss10 cmti10 cmtt10"
-).split()
+    "DejaVuSans",
+    "DejaVuSans-Bold",
+    "DejaVuSansMono",
+    "DejaVuSerif",
+    "DejaVuSerif-Bold",
+    "DejaVuSerif-Italic",
+    "STIXGeneral",
+    "STIXGeneralBol",
+    "STIXGeneralItalic",
+    "STIXGeneralBolIta",
+    "cmr10",
+    "cmb10",
+    "cmss10",
+    "cmti10",
+    "cmtt10",
+)
 SIDE = 28  # of an image, in pixels
 DIGIT_HEIGHT = 19.0  # of an undistorted digit, in pixels; MNIST fits its digits into 20
 FIELD_RADIUS = 15.0  # a distance field covers this many pixels on each side of a digit's centre
@@ -45,9 +58,7 @@ def load(folder: Path, count: int) -> tuple[Bytes, Integers]:
     damaged file is reported, drawn again and replaced. If the folder cannot be written, nothing is
     stored.
     """
-    # Outlines are matplotlib's and draws are NumPy's: other versions may draw other images.
-    versions = "-".join(f"{name}{metadata.version(name)}" for name in ("matplotlib", "numpy"))
-    path = folder / f"glyphs-v{VERSION}-{versions}.bin"
+    path = folder / file_name()
     if stored := _read(path, count):
         return stored
     with contextlib.ExitStack() as stack:
@@ -61,6 +72,13 @@ def load(folder: Path, count: int) -> tuple[Bytes, Integers]:
         with contextlib.suppress(OSError):
             _write(path, images, labels)
     return images, labels
+
+
+def file_name() -> str:
+    """Return the cache file's name."""
+    # Outlines are matplotlib's and draws are NumPy's: other versions may draw other images.
+    versions = "-".join(f"{name}{metadata.version(name)}" for name in ("matplotlib", "numpy"))
+    return f"glyphs-v{VERSION}-{versions}.bin"
 
 
 def _read(path: Path, count: int) -> tuple[Bytes, Integers] | None:
