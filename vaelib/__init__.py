@@ -1,7 +1,6 @@
 """vaelib: the models, the measures and the experiments of the book on variable collapse."""
 
 from vaelib import _openmp  # noqa: F401  (first, before anything imports torch)
-from vaelib.claims import Claim, Verdict, claim, claim_values, scoreboard, show_verdicts
 from vaelib.data import ImageData, load, to_pixels
 from vaelib.experiment import Experiment, Run, classifier_experiment, image_features, sweep
 from vaelib.gradients import elbo_gradient
@@ -29,7 +28,6 @@ from vaelib.objectives import (
     reconstruction_log_likelihood,
     sample_posterior,
 )
-from vaelib.plots import COLOURS, show_images, show_source, table, use_style
 from vaelib.theory import (
     LinearOptimum,
     PrincipalComponents,
@@ -40,10 +38,8 @@ from vaelib.theory import (
 from vaelib.training import fit, training_threads
 
 __all__ = [
-    "COLOURS",
     "VAE",
     "Autoencoder",
-    "Claim",
     "Classifier",
     "ConvVAE",
     "Experiment",
@@ -55,9 +51,6 @@ __all__ = [
     "MarginalDecomposition",
     "PrincipalComponents",
     "Run",
-    "Verdict",
-    "claim",
-    "claim_values",
     "classifier_experiment",
     "count_parameters",
     "drop_variables",
@@ -83,13 +76,7 @@ __all__ = [
     "reconstruction_gain",
     "reconstruction_log_likelihood",
     "sample_posterior",
-    "scoreboard",
-    "show_images",
-    "show_source",
-    "show_verdicts",
     "sweep",
-    "table",
     "to_pixels",
     "training_threads",
-    "use_style",
 ]
