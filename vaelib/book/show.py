@@ -19,8 +19,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# The same colour means the same thing in every figure; the set is safe for colour-blind readers
-# [Okabe and Ito 2008].
+#: The same colour means the same thing in every figure; the set is safe for colour-blind readers
+#: [Okabe and Ito 2008].
 COLOURS = {
     "active": "#0072B2",
     "inactive": "#E69F00",
