@@ -1,213 +1,137 @@
-"""The API page, read from the package's source without importing it.
+"""``.. public-names:: vaelib.lab`` documents what a room of the package exports, with autodoc.
 
-``.. public-names:: models`` documents, in the order of the source, the names of
-``vaelib/models.py`` that ``vaelib/__init__.py`` exports. Only the standard library's parser and
-Sphinx are used, so the page is the same on a machine without torch. (sphinx-autoapi looks into
-installed packages, so its result depends on them.)
+The names come from the room's ``__init__.py``, so that a new one appears by itself. What the
+package imports is mocked (``autodoc_mock_imports``): the page needs no torch, and is the same with
+and without it.
 """
 
-import ast
+import inspect
 import re
-from collections.abc import Iterator
+import sys
+from importlib import import_module
+from itertools import groupby
 from pathlib import Path
+from types import ModuleType
+from typing import Any, Union
 
 from docutils import nodes
 from docutils.statemachine import StringList
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
-from sphinx.ext.napoleon import Config, NumpyDocstring
+from sphinx.environment import BuildEnvironment
+from sphinx.ext.autodoc import _CLASS_NEW_BLACKLIST
+from sphinx.ext.autodoc.mock import _MockObject, mock, undecorate
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-NAPOLEON = Config(napoleon_use_param=False, napoleon_use_rtype=False)
-
-
-class Docstring(NumpyDocstring):
-    """A numpy docstring as reStructuredText, attributes set like parameters."""
-
-    def _parse_attributes_section(self, section: str) -> list[str]:
-        return self._format_fields("Attributes", self._consume_fields())
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("vaelib", "vaelib.lab", "vaelib.book")
 
 
 class PublicNames(SphinxDirective):
-    """Document what the package exports from one of its modules."""
+    """Document a room: its functions, classes and constants, module by module."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Return the nodes of all names of the module."""
-        package = Path(self.env.srcdir).parent / "vaelib"
-        module = self.arguments[0]
-        source = package / f"{module}.py"
-        for path in (package / "__init__.py", source):
+        """Write autodoc's directives and return what they become."""
+        room = self.arguments[0]
+        names = public_names(imported(room, self.config.autodoc_mock_imports))
+        for path in (ROOT / "vaelib").rglob("*.py"):
             self.env.note_dependency(str(path))
-        wanted = exported(package / "__init__.py", f"vaelib.{module}")
-        tree = ast.parse(source.read_text(encoding="utf-8"))
-        tree = Spelled(aliases(tree)).visit(tree)
-        classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-        lines = [".. py:currentmodule:: vaelib", "", ".. default-role:: code", ""]
-        for node in tree.body:
-            if isinstance(node, ast.ClassDef) and node.name in wanted:
-                lines += describe_class(node, classes)
-            elif isinstance(node, Function) and node.name in wanted:
-                lines += entry("function", signature(node), node)
-            elif (name := constant(node)) in wanted:
-                lines += [f".. py:data:: {name}", "", *indent([*note_above(source, node), ""])]
-        if len(lines) == 4:
-            self.state.document.reporter.warning(
-                f"public-names: vaelib/__init__.py exports nothing from vaelib.{module}",
-                line=self.lineno,
-            )
-        lines += [".. default-role::", "", ".. py:currentmodule:: None", ""]
+        lines = [".. default-role:: code", ""]  # a word in single backticks is code
+        for module, group in groupby(names, lambda name: home(room, name, names[name])):
+            lines += [f".. rubric:: {module}", ""]
+            for name in group:
+                lines += entry(room, module, name, names[name])
+        lines += [".. default-role::", ""]
         container = nodes.container()
-        self.state.nested_parse(StringList(lines, source=str(source)), 0, container)
+        self.state.nested_parse(StringList(lines, source=room), 0, container)
         return container.children
 
 
-def exported(init: Path, module: str) -> set[str]:
-    """Names that the package's ``__init__`` takes from a module."""
-    tree = ast.parse(init.read_text(encoding="utf-8"))
-    return {
-        alias.asname or alias.name
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and full_name(node) == module
-        for alias in node.names
-    }
+def imported(room: str, mocked: list[str]) -> ModuleType:
+    """Import a room with mocks of other packages, of those too that are imported already."""
+    real = {name: sys.modules[name] for name in [*sys.modules] if name.split(".")[0] in mocked}
+    for name in real:
+        del sys.modules[name]
+    with mock(mocked):
+        module = import_module(room)
+    sys.modules.update(real)
+    return module
 
 
-def full_name(node: ast.ImportFrom) -> str:
-    """Absolute name of the module of a ``from … import`` at the top of the package."""
-    name = node.module or ""
-    return f"vaelib.{name}" if node.level else name
+def public_names(room: ModuleType) -> dict[str, Any]:
+    """What the room's ``__init__.py`` takes from its modules, in its order."""
+    names = re.findall(r"^from \S+ import (\w+) as \1$", inspect.getsource(room), re.M)
+    return {name: undecorate(getattr(room, name)) for name in names}
 
 
-class Spelled(ast.NodeTransformer):
-    """Writes out the module's own type aliases, which the reader of a signature cannot look up."""
-
-    def __init__(self, known: dict[str, ast.expr]) -> None:
-        self.known = known
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        """Replace a name that is read, not the one that is defined."""
-        return self.known.get(node.id, node) if isinstance(node.ctx, ast.Load) else node
+def home(room: str, name: str, thing: object) -> str:
+    """The module that defines a public name; a constant does not know it."""
+    if inspect.isclass(thing) or inspect.isroutine(thing):
+        return thing.__module__
+    inside = (key for key in sys.modules if key.startswith(f"{room}."))
+    return next(key for key in inside if getattr(sys.modules[key], name, None) is thing)
 
 
-def aliases(tree: ast.Module) -> dict[str, ast.expr]:
-    """Type aliases of a module: ``Loss = Callable[[Tensor], Tensor]``."""
-    return {
-        name: node.value
-        for node in tree.body
-        if (name := constant(node)) and isinstance(node, ast.Assign) and not name.isupper()
-        if isinstance(node.value, ast.Subscript | ast.BinOp)
-    }
+def entry(room: str, module: str, name: str, thing: object) -> list[str]:
+    """The directive that documents one name."""
+    if inspect.isroutine(thing):
+        return [f".. autofunction:: {room}.{name}", ""]
+    if inspect.isclass(thing):
+        lines = [f".. autoclass:: {room}.{name}", "   :members:"]
+        if any(base.__module__.startswith("vaelib") for base in thing.__mro__[1:]):
+            # The fields of an experiment are in groups, which have no entry of their own.
+            lines += ["   :inherited-members:" if room == "vaelib.lab" else "   :show-inheritance:"]
+        for field in getattr(thing, "__attrs_attrs__", ()):
+            thing.__init__.__annotations__[field.name] = field.type  # attrs has its converter's
+        return [*lines, ""]
+    comment = ModuleAnalyzer.for_module(module).find_attr_docs()["", name]
+    return [f".. py:data:: {room}.{name}", "", *(f"   {line}" for line in comment), ""]
 
 
-def constant(node: ast.stmt) -> str | None:
-    """Name of the only target of an assignment."""
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    only = targets[0] if len(targets) == 1 else None
-    return only.id if isinstance(only, ast.Name) else None
+def plain_text(
+    app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
+) -> None:
+    """Keep |x| and Q(z|X), outside literals, from being read as markup."""
+    for number, line in enumerate(lines):
+        parts = re.split(r"(``.+?``)", line)
+        parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+        lines[number] = "".join(parts)
+    if what in ("attribute", "property"):
+        # An empty comment: else napoleon takes what is before a colon for the type.
+        lines[:0] = ["..", ""]
 
 
-def note_above(source: Path, node: ast.stmt) -> list[str]:
-    """The comment lines right above a constant, or the one behind its first line."""
-    lines = source.read_text(encoding="utf-8").splitlines()
-    above = node.lineno - 2
-    note: list[str] = []
-    while above >= 0 and lines[above].startswith("#"):
-        note.insert(0, lines[above].lstrip("#: "))
-        above -= 1
-    return note or [lines[node.lineno - 1].partition("  # ")[2]]
+def short_types(
+    app: Sphinx, what: str, name: str, thing: object, options: object, head: str, result: str
+) -> tuple[str | None, str | None]:
+    """Write Tensor, as the source does, and nothing that only Sphinx reads."""
+    texts = (text and text.replace("torch.Tensor", "Tensor") for text in (head, result))
+    short, result = (text and re.sub(r"~(?:\w+\.)+", "", text) for text in texts)
+    return short, result
 
 
-def describe_class(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[str]:
-    """Document a class: how it is made, what it is based on, its public methods."""
-    body = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
-    about = [f"Based on :py:class:`{base}`." for base in body]
-    lines = entry("class", f"{node.name}({constructor(node, classes)})", node, about)
-    for member in node.body:
-        if (
-            isinstance(member, Function)
-            and not member.name.startswith("_")
-            and ast.get_docstring(member)
-        ):
-            decorators = {ast.unparse(decorator) for decorator in member.decorator_list}
-            kind = "property" if decorators & {"property", "cached_property"} else "method"
-            if kind == "property":
-                text = member.name
-                options = [f":type: {ast.unparse(member.returns)}"] if member.returns else []
-            else:
-                text = signature(member, bound="staticmethod" not in decorators)
-                options = [
-                    f":{name}:" for name in ("classmethod", "staticmethod") if name in decorators
-                ]
-            lines += indent(entry(kind, text, member, options=options))
-    return lines
-
-
-def constructor(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> str:
-    """Arguments a class is made with: its ``__init__``'s, an inherited one's, or its fields."""
-    for member in node.body:
-        if isinstance(member, Function) and member.name == "__init__":
-            return arguments(member, bound=True)
-    for base in node.bases:
-        if isinstance(base, ast.Name) and base.id in classes:
-            return constructor(classes[base.id], classes)
-    return ", ".join(field for member in node.body for field in fields(member))
-
-
-def fields(member: ast.stmt) -> Iterator[str]:
-    """The constructor argument a dataclass or NamedTuple field stands for."""
-    if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name):
-        text = f"{member.target.id}: {ast.unparse(member.annotation)}"
-        if member.value is not None:
-            default = ast.unparse(member.value)
-            # field(default_factory=…) says more about dataclasses than about the argument.
-            text += " = ..." if default.startswith("field(") else f" = {default}"
-        if not member.target.id.startswith("_") and "ClassVar" not in text:
-            yield text
-
-
-def signature(node: Function, bound: bool = False) -> str:
-    """Name, arguments and result of a function."""
-    result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return f"{node.name}({arguments(node, bound)}){result}"
-
-
-def arguments(node: Function, bound: bool) -> str:
-    """Arguments of a function as its source has them, without ``self`` or ``cls``."""
-    stripped = ast.arguments(**{name: getattr(node.args, name) for name in node.args._fields})
-    if bound:
-        stripped.args = stripped.args[1:]
-    return ast.unparse(stripped)
-
-
-def entry(
-    kind: str,
-    text: str,
-    node: Function | ast.ClassDef,
-    about: list[str] | None = None,
-    options: list[str] | None = None,
-) -> list[str]:
-    """One object description: signature and docstring."""
-    body = str(Docstring(plain_bars(ast.get_docstring(node) or ""), NAPOLEON)).splitlines()
-    head = [f".. py:{kind}:: {text}", *indent(options or []), ""]
-    return [*head, *indent([*body, "", *(about or []), ""])]
-
-
-def plain_bars(docstring: str) -> str:
-    """Keep the bar of Q(z|X) from being read as markup, except inside literals."""
-    parts = re.split(r"(``.+?``)", docstring, flags=re.DOTALL)
-    parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
-    return "".join(parts)
-
-
-def indent(lines: list[str]) -> list[str]:
-    """Shift lines to the right by one level."""
-    return [f"   {line}" if line else "" for line in lines]
+def leave_private(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
+) -> nodes.TextElement | None:
+    """Show a type of ours in a signature without a link if it is no public name."""
+    module = node.get("reftarget", "").rpartition(".")[0]
+    return text if module.startswith("vaelib.") and module not in ROOMS else None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive."""
+    """Register the directive; `make book` does not install the package."""
+    sys.path.insert(0, str(ROOT))
+    # A mocked type may be part of an alias, Images = Tensor | NDArray[Any], and has no arguments.
+    _MockObject.__or__ = _MockObject.__ror__ = lambda one, other: Union[one, other]  # noqa: UP007
+    _MockObject.__getitem__ = lambda one, key: one
+    _CLASS_NEW_BLACKLIST.append(f"{_MockObject.__module__}._MockObject.__new__")
+    app.setup_extension("sphinx.ext.autodoc")
+    app.setup_extension("sphinx.ext.napoleon")
     app.add_directive("public-names", PublicNames)
+    app.connect("autodoc-process-docstring", plain_text, priority=400)  # before napoleon
+    app.connect("autodoc-process-signature", short_types)
+    app.connect("missing-reference", leave_private)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

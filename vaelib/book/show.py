@@ -1,4 +1,4 @@
-"""How the book draws: one palette, one style, images, tables and the package's own source."""
+"""How the book looks: one palette, one style, images, tables and the package's own source."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import numpy as np
 from IPython.display import Markdown
 from torch import Tensor
 
-# matplotlib is imported where something is drawn: a process that only trains has no need of it.
+# matplotlib is imported where something is drawn: printing claims and tables does not need it.
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# The same colour means the same thing in every figure; the set is safe for colour-blind readers
-# [Okabe and Ito 2008].
+#: The same colour means the same thing in every figure; the set is safe for colour-blind readers
+#: [Okabe and Ito 2008].
 COLOURS = {
     "active": "#0072B2",
     "inactive": "#E69F00",
@@ -57,36 +57,39 @@ def use_style() -> None:
 
 
 def show_images(
-    images: Tensor, *, columns: int = 10, title: str = "", ax: Axes | None = None
+    images: Tensor | np.ndarray[Any, Any] | Sequence[Any],
+    *,
+    columns: int = 10,
+    title: str = "",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw images (n, channels, height, width), row by row, as one picture.
 
     Parameters
     ----------
-    images : Tensor
-        uint8, or pixels in [0, 1].
+    images : Tensor, array or list of images
+        With 1 channel (grey) or 3 (red, green, blue); uint8, or pixels in [0, 1].
     columns : int
         Images in a row.
     title : str
         Above the picture.
     ax : Axes, optional
-        Where to draw; a new figure of fitting height by default.
+        Where to draw; by default a new figure of fitting height.
+
+    Raises
+    ------
+    ValueError
+        If the images have another shape, or pixels outside [0, 1].
     """
-    if images.ndim != 4 or 0 in images.shape:
-        raise ValueError(
-            "images: expected (n, channels, height, width), none of them 0, "
-            f"got {tuple(images.shape)}"
-        )
-    pixels = images.detach().cpu().numpy()
+    pixels = _pixels(images)
     n, channels, height, width = pixels.shape
     rows = -(-n // columns)
     if ax is None:
         import matplotlib.pyplot as plt
 
         _, ax = plt.subplots(figsize=(7.0, 7.0 * rows / columns + (0.3 if title else 0)))
-    scale = 255.0 if pixels.dtype == np.uint8 else 1.0
     sheet = np.ones((rows * columns, channels, height + 1, width + 1))
-    sheet[:n, :, :height, :width] = pixels / scale
+    sheet[:n, :, :height, :width] = pixels
     sheet = sheet.reshape(rows, columns, channels, height + 1, width + 1)
     picture = sheet.transpose(0, 3, 1, 4, 2).reshape(rows * (height + 1), -1, channels)
     ax.imshow(picture.squeeze(-1) if channels == 1 else picture, vmin=0, vmax=1)
@@ -95,16 +98,33 @@ def show_images(
     return ax
 
 
-def three_digits(value: Any) -> str:
-    """Write a number to 3 significant digits, or to a whole number where it has more.
+def _pixels(images: Tensor | np.ndarray[Any, Any] | Sequence[Any]) -> np.ndarray[Any, Any]:
+    """Return images as an array of pixels in [0, 1]."""
+    pixels = np.asarray(images.detach().cpu() if isinstance(images, Tensor) else images)
+    if pixels.ndim != 4 or 0 in pixels.shape or pixels.shape[1] not in (1, 3):
+        raise ValueError(
+            "images: expected (n, channels, height, width) with 1 or 3 channels and no size 0, "
+            f"got {pixels.shape}"
+        )
+    if pixels.dtype == np.uint8:
+        return pixels / 255.0
+    # An average of pixels may be above 1 by rounding. NaN is in no interval.
+    if not (pixels.min() >= -1e-6 and pixels.max() <= 1 + 1e-6):
+        raise ValueError(
+            "images: expected uint8 or pixels in [0, 1], "
+            f"got {pixels.dtype} from {pixels.min():g} to {pixels.max():g}"
+        )
+    return pixels
 
-    What is below 1e-9 is rounding noise, and is 0. Integers and words stay as they are.
+
+def three_digits(value: Any) -> str:
+    """Write a number with 3 significant digits, or as a whole number if it has more.
+
+    A number below 1e-9 is rounding noise and is written as 0. Integers and words stay as they are.
     """
     if isinstance(value, Tensor | np.generic):
         value = value.item()
-    if not isinstance(value, float):
-        return str(value)
-    if not math.isfinite(value):
+    if not isinstance(value, float) or not math.isfinite(value):
         return str(value)
     if abs(value) < 1e-9:
         return "0"
@@ -114,7 +134,7 @@ def three_digits(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns side by side, shown as a table in a notebook and as text elsewhere."""
+    """Columns side by side, shown as HTML in a notebook and as text elsewhere."""
 
     columns: dict[str, list[str]]
 
@@ -149,7 +169,7 @@ def show_source(thing: Callable[..., Any]) -> Markdown:
             docstring = node.body[0]
             last = docstring.end_lineno or docstring.lineno
             stand_in = None
-            if not node.body[1:]:  # only a docstring: something must stand in its place
+            if not node.body[1:]:  # the docstring is the whole body: write ... in its place
                 stand_in = " " * docstring.col_offset + "..."
             elif not (lines[last] or "").strip():
                 last += 1

@@ -1,0 +1,154 @@
+"""The scoreboard is read from what the chapters store, and shown as Markdown."""
+
+import json
+import locale
+import re
+from dataclasses import asdict
+
+import pytest
+
+from vaelib.book import Claim, Verdict, claims, scoreboard, show_verdicts
+from vaelib.book.scoreboard import chapters
+
+CLAIMS = {
+    "law": Claim("law", "It is 1.", "asperti2019", 0.8, 1.2, "Because."),
+    "error": Claim("error", "Überall klein.", "this book", 0, 3, "Because.", fails="Deep."),
+    "count": Claim("count", "Some.", "this book", 2, 9, "Because.", published="about 8"),
+}
+# What a chapter prints of each claim: the line, and the row of the table at its end.
+LAW = ("✓ holds · law · It is.", "law 3 0.900 1.00 1.10 0.8_to_1.2 ✓_holds")
+ERROR = ("✗ FAILS, as recorded: Deep. · error · No.", "error 1 nan nan nan at_most_3 ✗_FAILS")
+COUNT = ("✓ holds · count · It is.", "count 2 6 6 6 at_least_2 ✓_holds")
+STRANGE = ("✓ holds · lore · It is.", "lore 1 1 1 1 at_least_0 ✓_holds")
+HEADER = "claim values least median largest accepted verdict"
+
+
+def cell(kind, tags=(), **content):
+    return {"cell_type": kind, "metadata": {"tags": tags}, **content}
+
+
+def chapter(title, *checked, tables=None):
+    """A notebook that checks these claims and shows these tables, by default what was checked."""
+    printed = [f"{line} Accepted: x.\n" for line, _ in checked]
+    texts = ["<Figure>", ""]
+    for rows in [[row for _, row in checked]] if tables is None else tables:
+        lines = ["   ".join(row.split()).replace("_", " ") for row in [HEADER, *rows]]
+        texts += ["\n".join(lines), "<Figure>"]
+    shown = [{"data": {"image/png": ""}}, *({"data": {"text/plain": text}} for text in texts)]
+    return {
+        "cells": [
+            cell("markdown", source=["(label)=\n", f"{title}\n"]),
+            cell("code", ["nbval-check-output"], outputs=[{"name": "stdout", "text": printed}]),
+            cell("code", outputs=shown),
+        ]
+    }
+
+
+@pytest.fixture
+def board(tmp_path):
+    """The scoreboard of a book with these chapters, in this order."""
+
+    def read(**notebooks):
+        folder = tmp_path / "book"
+        folder.mkdir()
+        rows = {key: asdict(row) for key, row in CLAIMS.items()}
+        for row in rows.values():
+            row["accepted"] = [row.pop("low"), row.pop("high")]
+            del row["id"]
+        (folder / "claims.yml").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+        for name, content in notebooks.items():
+            text = json.dumps(content, ensure_ascii=False)
+            (folder / f"{name}.ipynb").write_text(text, encoding="utf-8")
+        root, *files = notebooks
+        toc = f"root: {root}\nparts:\n- chapters:\n  - file: notation\n"
+        toc += "".join(f"  - file: {name}\n" for name in files)
+        (tmp_path / "_toc.yml").write_text(toc)
+        (folder / "left-over.ipynb").write_text("not in the contents: not read")
+        return scoreboard(folder)
+
+    return read
+
+
+def test_the_verdicts_are_in_the_order_of_the_contents(board):
+    no_claims = {"cells": [cell("markdown", source="no claims")]}
+    verdicts = board(
+        start=chapter("# Start", LAW),
+        second=no_claims,
+        first=chapter("## Only a section", COUNT),
+        alpha=chapter("# Größe", ERROR),
+    )
+    assert verdicts == [
+        Verdict(CLAIMS["law"], "start", "Start", True, 3, "0.900", "1.00", "1.10"),
+        Verdict(CLAIMS["count"], "first", "first", True, 2, "6", "6", "6"),
+        Verdict(CLAIMS["error"], "alpha", "Größe", False, 1, "nan", "nan", "nan"),
+    ]
+    assert [verdict.spread for verdict in verdicts] == [
+        "0.900 to 1.10, median 1.00 (3 values)",
+        "6 (2 values)",
+        "nan",
+    ]
+
+
+def test_the_chapters_of_the_book_begin_with_its_start_page():
+    paths = chapters(claims.book_folder())
+    assert paths[0].stem == "index"
+    assert sorted(paths) == sorted(claims.book_folder().glob("*.ipynb"))
+
+
+ROWS = [row for _, row in (LAW, ERROR, COUNT)]
+
+
+@pytest.mark.parametrize(
+    ("notebooks", "message"),
+    [
+        ([chapter("# A", COUNT)], "no chapter checks: law, error$"),
+        ([chapter("# A", LAW, ERROR, COUNT), chapter("# B", LAW)], "'law'.* by a and by b"),
+        ([chapter("# A", LAW, ERROR, COUNT, STRANGE)], "^a .*: lore$"),
+        ([chapter("# A", LAW, ERROR, COUNT, tables=[])], r"table\(claim_values\(\)\)"),
+        ([chapter("# A", LAW, ERROR, COUNT, tables=[ROWS[1:]])], r"table\(claim_values\(\)\)"),
+        ([chapter("# A", LAW, ERROR, tables=[ROWS])], r"table\(claim_values\(\)\)"),
+    ],
+)
+def test_a_scoreboard_with_a_gap_is_an_error(board, notebooks, message):
+    with pytest.raises(ValueError, match=message):
+        board(**dict(zip("ab", notebooks, strict=False)))
+
+
+def test_of_several_tables_in_a_chapter_the_last_counts(board):
+    revised = ["law 5 0.850 1.01 1.15 0.8_to_1.2 ✓_holds", *ROWS[1:]]
+    content = chapter("# A", LAW, ERROR, COUNT, tables=[ROWS, revised])
+    assert [verdict.values for verdict in board(a=content)] == [5, 1, 2]
+
+
+def test_the_scoreboard_does_not_depend_on_the_locale(board):
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    try:
+        verdicts = board(a=chapter("# Größe", LAW, ERROR, COUNT))
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+    assert (verdicts[1].claim.sentence, verdicts[1].title) == ("Überall klein.", "Größe")
+
+
+def test_verdicts_are_shown_with_source_link_and_reason():
+    holds = Verdict(CLAIMS["count"], "a", "A", True, 2, "6", "6", "6")
+    fails = Verdict(CLAIMS["error"], "a", "A", False, 1, "4.00", "4.00", "4.00")
+    unexplained = Verdict(CLAIMS["law"], "a", "A", False, 1, "4.00", "4.00", "4.00")
+    why = "<details><summary>why</summary>Because.</details> |"
+    assert show_verdicts([holds, fails, unexplained]).data.splitlines() == [
+        "| verdict | claim | published | measured | accepted |",
+        "|---|---|---|---|---|",
+        "| ✓ holds | Some.<br>this book · {ref}`count <claim-count>` "
+        f"| about 8 | 6 (2 values) | 2 to 9{why}",
+        "| **✗ FAILS** | Überall klein.<br>this book · {ref}`error <claim-error>`"
+        f"<br>**Why it fails:** Deep. | – | 4.00 | 0 to 3{why}",
+        "| **✗ FAILS** | It is 1.<br>{cite:t}`asperti2019` · {ref}`law <claim-law>`"
+        f"<br>**Why it fails:** not known | – | 4.00 | 0.8 to 1.2{why}",
+    ]
+
+
+def test_markup_in_a_sentence_is_shown_as_it_is():
+    claim = Claim("x", "KL(Q(z) || P) < $1 *a_b* `c`", "this book", 0, 1, "w")
+    row = show_verdicts([Verdict(claim, "a", "A", True, 1, "0", "0", "0")]).data.splitlines()[2]
+    assert r"KL(Q(z) \|\| P) \< \$1 \*a\_b\* \`c\`<br>" in row
+    assert len(re.split(r"(?<!\\)\|", row)) == 7

@@ -1,0 +1,249 @@
+"""Numbers, tables, sources and pictures as the book shows them."""
+
+import ast
+import dataclasses
+import inspect
+import math
+from decimal import ROUND_HALF_EVEN, Decimal
+from html.parser import HTMLParser
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import vaelib
+from vaelib.book import COLOURS, show_images, show_source, table, use_style
+from vaelib.book.show import three_digits
+
+mpl.use("Agg")
+few = settings(deadline=None, max_examples=50, database=None)
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left():
+    with mpl.rc_context():
+        yield
+    plt.close("all")
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (-0.0, "0"),
+        (-9.99e-10, "0"),
+        (1.1e-9, "1.10e-09"),
+        (0.0001, "0.000100"),
+        (-0.00002346, "-2.35e-05"),
+        (1e6, "1.00e+06"),
+        (314.159, "314"),
+        # Rounding that carries into the next power of ten must not add a digit.
+        (9.999, "10.0"),
+        (0.09999, "0.100"),
+        (999.9, "1000"),
+        (-math.inf, "-inf"),
+        (math.nan, "nan"),
+        (12345, "12345"),
+        (True, "True"),
+        (None, "None"),
+        ("a", "a"),
+        (np.float32(2.5), "2.50"),
+        (np.int64(123456), "123456"),
+        (torch.tensor(0.125, dtype=torch.float64), "0.125"),
+        (torch.tensor(123456), "123456"),
+    ],
+)
+def test_three_digits(value, text):
+    assert three_digits(value) == text
+
+
+@few
+@given(st.floats(1e-9, 1e3, exclude_min=True, exclude_max=True), st.sampled_from([1, -1]))
+def test_below_a_thousand_a_number_is_rounded_to_three_digits(size, sign):
+    exact = Decimal(sign * size)
+    rounded = exact.quantize(Decimal(1).scaleb(exact.adjusted() - 2), ROUND_HALF_EVEN)
+    text = three_digits(sign * size)
+    assert Decimal(text) == rounded
+    digits = text.partition("e")[0].replace(".", "").lstrip("-0")
+    assert len(digits) == (4 if abs(rounded) == 1000 else 3)
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+class Cells(HTMLParser):
+    """Reads a table back: its cells, and "\\n" before each row."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.cells, self.tags = [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.cells += {"th": [""], "td": [""], "tr": ["\n"]}.get(tag, [])
+
+    def handle_data(self, data):
+        self.cells[-1] += data
+
+
+def test_a_table_is_aligned_as_text_and_has_the_same_cells_as_html():
+    variances = torch.tensor([0.98765, 0.0001], dtype=torch.float64)
+    shown = table({"variable": [0, 10], "Var μ": variances, "": ["a", "bcd"]})
+    text = "variable     Var μ     \n       0     0.988    a\n      10  0.000100  bcd"
+    assert repr(shown) == text
+    cells = "\n|variable|Var μ||\n|0|0.988|a|\n|10|0.000100|bcd"
+    assert "|".join(Cells(shown._repr_html_()).cells) == cells
+    assert '<th scope="col">variable</th>' in shown._repr_html_()
+    assert repr(table({"a": [], "bc": torch.zeros(0)})) == "a  bc"
+
+
+AWKWARD = st.text("ab<>&;\"'/=", max_size=5)
+
+
+@few
+@given(st.dictionaries(AWKWARD, st.tuples(AWKWARD, AWKWARD), min_size=1, max_size=3))
+def test_html_is_escaped(columns):
+    read = Cells(table(columns)._repr_html_())
+    expected = ["\n", *columns]
+    for row in zip(*columns.values(), strict=True):
+        expected += ["\n", *row]
+    assert read.cells == expected
+    assert read.tags <= {"table", "thead", "tbody", "tr", "th", "td"}
+
+
+@pytest.mark.parametrize("show", [repr, lambda shown: shown._repr_html_()])
+def test_columns_of_different_length_are_an_error(show):
+    with pytest.raises(ValueError, match="argument"):
+        show(table({"a": [1], "b": [1, 2]}))
+
+
+# --- the package's own source ---------------------------------------------------------------------
+
+
+def shown_source(thing):
+    fence, *lines, end = show_source(thing).data.split("\n")
+    assert (fence, end) == ("```python", "```")
+    return "\n".join(lines)
+
+
+def public():
+    """Every public function and class of the core and the book, and the methods of the classes."""
+    things = {**vars(vaelib), **vars(vaelib.book)}.values()
+    for thing in filter(callable, things):
+        yield thing
+        if inspect.isclass(thing):
+            yield from filter(inspect.isfunction, vars(thing).values())
+
+
+PUBLIC = {
+    thing.__qualname__: thing
+    for thing in public()
+    if thing.__module__.startswith("vaelib") and not thing.__name__.startswith("_")
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_shown_source_is_the_code_without_its_docstrings(name):
+    source, original = shown_source(PUBLIC[name]), inspect.getsource(PUBLIC[name])
+    original = inspect.cleandoc("\n" + original)
+    tree = ast.parse(original)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+            node.body = node.body[1:] or [ast.Expr(ast.Constant(...))]
+    assert ast.dump(ast.parse(source)) == ast.dump(tree)
+    assert "\n\n\n" not in source
+    comments = [line for line in original.splitlines() if line.strip().startswith("# ")]
+    assert [line for line in source.splitlines() if line.strip().startswith("# ")] == comments
+
+
+@dataclasses.dataclass(slots=True)
+class Empty:
+    """Only a docstring."""
+
+    def method(self):
+        """Two lines,
+
+        and a string.
+        """
+        # why
+        return """not a docstring"""
+
+    class Inner:
+        """Only a docstring."""
+
+
+def test_only_docstrings_are_dropped():
+    assert shown_source(Empty).splitlines() == [
+        "@dataclasses.dataclass(slots=True)",
+        "class Empty:",
+        "    def method(self):",
+        "        # why",
+        '        return """not a docstring"""',
+        "",
+        "    class Inner:",
+        "        ...",
+    ]
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+def picture(ax):
+    (image,) = ax.images
+    return np.asarray(image.get_array())
+
+
+def test_grey_images_are_laid_out_row_by_row():
+    images = torch.arange(5 * 2 * 3, dtype=torch.uint8).reshape(5, 1, 2, 3) * 8
+    _, ax = plt.subplots()
+    assert show_images(images, columns=3, title="five", ax=ax) is ax
+    expected = np.ones((6, 12))  # white between the images, and in the place of a sixth
+    for i in range(5):
+        row, column = divmod(i, 3)
+        expected[3 * row : 3 * row + 2, 4 * column : 4 * column + 3] = images[i, 0].numpy() / 255
+    np.testing.assert_allclose(picture(ax), expected)
+    assert ax.get_title(loc=mpl.rcParams["axes.titlelocation"]) == "five"
+    assert not ax.axison
+    assert ax.images[0].get_clim() == (0, 1)
+
+
+def test_coloured_images_keep_their_channels():
+    images = torch.rand(4, 3, 5, 6)
+    shown = picture(show_images(images, columns=4))
+    for i in range(4):
+        part = shown[:5, 7 * i : 7 * i + 6]
+        np.testing.assert_allclose(part, images[i].permute(1, 2, 0).numpy())
+
+
+def test_tensors_arrays_and_lists_of_bytes_and_pixels_look_alike():
+    images = torch.randint(0, 256, (3, 1, 4, 4), dtype=torch.uint8)
+    pixels = images.double() / 255
+    alike = (images.numpy(), pixels, [*pixels], pixels.tolist(), pixels.clone().requires_grad_())
+    for same in alike:
+        np.testing.assert_allclose(picture(show_images(same)), picture(show_images(images)))
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (0, 1, 3, 3), (2, 8, 8, 3)])
+def test_images_of_another_shape_are_an_error(shape):
+    with pytest.raises(ValueError, match=r"^images: "):
+        show_images(torch.rand(shape))
+
+
+@pytest.mark.parametrize("value", [255.0, -0.01, math.nan, math.inf, 7])
+def test_what_is_neither_bytes_nor_in_0_to_1_is_an_error(value):
+    with pytest.raises(ValueError, match=r"^images: "):
+        show_images(torch.full((2, 1, 3, 3), value))
+
+
+def test_the_style_is_set_and_the_colours_differ():
+    use_style()
+    assert mpl.rcParams["image.cmap"] == "gray"
+    assert len({mpl.colors.to_hex(c) for c in COLOURS.values()}) == len(COLOURS)
+    show_images(torch.rand(2, 1, 3, 3), title="one").figure.canvas.draw()
