@@ -84,7 +84,7 @@ unit: $(VENV)/.full book  ## the unit tests, with the gates on the stored chapte
 pages: $(VENV)/.full book  ## only the tests of the built pages, in a browser without network
 	$(PYTHON) -m pytest tests/test_pages.py
 
-validate: $(VENV)/.full  ## run every chapter and compare with its stored outputs (CHAPTER=05 for one)
+validate: $(VENV)/.full  ## run every chapter and compare with its stored outputs (CHAPTER=sparsity for one)
 	$(PYTHON) tools/validate_book.py $(CHAPTER)
 
 check: $(VENV)/.full  ## format, lint and types
@@ -98,7 +98,7 @@ format: $(VENV)/.full  ## format code and notebooks, mend what the linter can me
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
 
-notebooks: $(VENV)/.full  ## run every chapter and store its outputs (CHAPTER=05 for one)
+notebooks: $(VENV)/.full  ## run every chapter and store its outputs (CHAPTER=sparsity for one)
 	$(PYTHON) tools/run_notebooks.py $(CHAPTER)
 
 explorables: $(VENV)/.full  ## write the numbers and still pictures of what readers can move, from the stored runs
@@ -121,7 +121,7 @@ mutants: $(VENV)/.mutants  ## change the package in thousands of small ways: doe
 figures: $(VENV)/.full book  ## count what the checks catch, for the page on how this book is checked
 	$(PYTHON) tools/figures.py
 
-rehearse: $(VENV)/.full  ## run every chapter as Binder would, with 2 GB and one core (CHAPTER=05 for one)
+rehearse: $(VENV)/.full  ## run every chapter as Binder would, with 2 GB and one core (CHAPTER=sparsity for one)
 	$(PYTHON) tools/rehearse_binder.py $(CHAPTER)
 
 lock: $(VENV)/.full  ## resolve pyproject.toml anew into requirements.lock and environment.yml

@@ -124,7 +124,7 @@ BOARD_ROW = re.compile(
 
 @pytest.fixture(scope="module")
 def scoreboard() -> dict[str, Any]:
-    return json.loads((BOOK / "11-scoreboard.ipynb").read_text(encoding="utf-8"))
+    return json.loads((BOOK / "scoreboard.ipynb").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_there_is_enough_on_the_scoreboard() -> None:
 
 
 def test_the_scoreboard_is_stored_after_all_it_reads() -> None:
-    assert run_notebooks.chapters([])[-1].stem == "11-scoreboard"
+    assert run_notebooks.chapters([])[-1].stem == "scoreboard"
 
 
 # --- the gates can fail -------------------------------------------------------------------------

@@ -411,28 +411,34 @@ def chapter(title, *found, lines=None, rows=None):
     }
 
 
-def board(tmp_path, **chapters):
-    (tmp_path / "claims.yml").write_text(ROWS, encoding="utf-8")
+def board(tmp_path, rows=ROWS, **chapters):
+    """The scoreboard of a book with these chapters, in this order."""
+    folder = tmp_path / "book"
+    folder.mkdir()
+    start, *names = chapters
+    listed = [{"file": name} for name in names]
+    (tmp_path / "_toc.yml").write_text(json.dumps({"root": start, "parts": [{"chapters": listed}]}))
+    (folder / "claims.yml").write_text(rows, encoding="utf-8")
     for name, content in chapters.items():
-        path = tmp_path / f"{name.replace('_', '-')}.ipynb"
-        path.write_text(json.dumps(content), encoding="utf-8")
-    return scoreboard(tmp_path)
+        text = json.dumps(content, ensure_ascii=False)
+        (folder / f"{name}.ipynb").write_text(text, encoding="utf-8")
+    return scoreboard(folder)
 
 
 def test_the_scoreboard_is_read_from_the_chapters_in_their_order(tmp_path):
     found = board(
         tmp_path,
-        b2=chapter("Two", ABOUT_COUNT, ABOUT_KURTOSIS),
-        a1=chapter("One", ABOUT_ERROR),
-        a3={"cells": [{"cell_type": "markdown", "metadata": {}, "source": "no claims"}]},
         index=chapter("Start", ABOUT_LAW),
+        b=chapter("One", ABOUT_ERROR),
+        c={"cells": [{"cell_type": "markdown", "metadata": {}, "source": "no claims"}]},
+        a=chapter("Two", ABOUT_COUNT, ABOUT_KURTOSIS),
     )
-    rows = claims.load_claims(tmp_path / "claims.yml")
+    rows = claims.load_claims(tmp_path / "book" / "claims.yml")
     assert found == [
         Verdict(rows["law"], "index", "Start", True, 3, "0.900", "1.00", "1.10"),
-        Verdict(rows["error"], "a1", "One", False, 1, "4", "4", "4"),
-        Verdict(rows["count"], "b2", "Two", True, 2, "6", "6", "6"),
-        Verdict(rows["kurtosis"], "b2", "Two", False, 1, "nan", "nan", "nan"),
+        Verdict(rows["error"], "b", "One", False, 1, "4", "4", "4"),
+        Verdict(rows["count"], "a", "Two", True, 2, "6", "6", "6"),
+        Verdict(rows["kurtosis"], "a", "Two", False, 1, "nan", "nan", "nan"),
     ]
     assert [verdict.spread for verdict in found] == [
         "0.900 to 1.10, median 1.00 (3 values)",
@@ -477,10 +483,7 @@ def no_utf8():
 
 def test_the_scoreboard_does_not_depend_on_the_locale(tmp_path, no_utf8):
     rows = ROWS.replace("The error is small", "Der Fehler ist — überall — klein")
-    (tmp_path / "claims.yml").write_text(rows, encoding="utf-8")
-    content = json.dumps(chapter("Größe", *ALL), ensure_ascii=False)
-    (tmp_path / "a.ipynb").write_text(content, encoding="utf-8")
-    found = scoreboard(tmp_path)
+    found = board(tmp_path, rows, a=chapter("Größe", *ALL))
     assert [verdict.holds for verdict in found] == [True, False, True, False]
     assert found[1].claim.sentence == "Der Fehler ist — überall — klein."
     assert found[1].title == "Größe"
@@ -508,12 +511,12 @@ def test_other_outputs_are_passed_over(tmp_path):
 def test_a_chapter_without_a_heading_is_called_by_its_file_name(tmp_path):
     content = chapter("A", *ALL)
     content["cells"][0]["source"] = ["## Only a section\n"]
-    assert {verdict.title for verdict in board(tmp_path, a_b=content)} == {"a-b"}
+    assert {verdict.title for verdict in board(tmp_path, a_b=content)} == {"a_b"}
 
 
 def test_verdicts_are_shown_with_source_link_and_reason(book):
-    holds = Verdict(book["count"], "a1", "One", True, 2, "6", "6", "6")
-    fails = Verdict(book["kurtosis"], "a1", "One", False, 1, "4.00", "4.00", "4.00")
+    holds = Verdict(book["count"], "b", "One", True, 2, "6", "6", "6")
+    fails = Verdict(book["kurtosis"], "b", "One", False, 1, "4.00", "4.00", "4.00")
     assert show_verdicts([holds, fails]).data.splitlines() == [
         "| verdict | claim | published | measured | accepted |",
         "|---|---|---|---|---|",
@@ -528,7 +531,7 @@ def test_verdicts_are_shown_with_source_link_and_reason(book):
 
 
 def test_a_failure_that_nobody_has_explained_says_so(book):
-    fails = Verdict(book["law"], "a1", "One", False, 1, "4.00", "4.00", "4.00")
+    fails = Verdict(book["law"], "b", "One", False, 1, "4.00", "4.00", "4.00")
     assert "<br>**Why it fails:** not known | – | 4.00 |" in show_verdicts([fails]).data
 
 

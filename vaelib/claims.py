@@ -191,8 +191,7 @@ def scoreboard(folder: Path = CLAIMS_FILE.parent) -> list[Verdict]:
     """
     claims = load_claims(folder / CLAIMS_FILE.name)
     found: dict[str, Verdict] = {}
-    # The introduction has no number; it comes first.
-    for path in sorted(folder.glob("*.ipynb"), key=lambda path: (path.stem != "index", path.stem)):
+    for path in _chapters(folder):
         for verdict in _verdicts(path, claims):
             if verdict.claim.id in found:
                 other = found[verdict.claim.id].chapter
@@ -270,6 +269,13 @@ def _spread(value: Any) -> tuple[int, float, float, float]:
     median = float(np.median(numbers))
     middle = int(median) if whole and median.is_integer() else median
     return numbers.size, numbers.min().item(), middle, numbers.max().item()
+
+
+def _chapters(folder: Path) -> list[Path]:
+    """The notebooks, in the order of the table of contents."""
+    toc = yaml.safe_load((folder.parent / "_toc.yml").read_text(encoding="utf-8"))
+    names = [toc["root"], *(entry["file"] for part in toc["parts"] for entry in part["chapters"])]
+    return [path for name in names if (path := folder / f"{name}.ipynb").exists()]
 
 
 def _verdicts(path: Path, claims: dict[str, Claim]) -> list[Verdict]:
