@@ -28,11 +28,11 @@ BOOK_SOURCES := _config.yml _toc.yml benchmarks/results.md tests/figures.md book
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve test unit pages validate check format notebooks explorables reproduce bench mutants figures rehearse lock clean distclean
+.PHONY: help book serve test unit pages validate check format notebooks new-chapter class explorables reproduce bench mutants figures rehearse lock clean distclean
 
 help:  ## list the targets
 	@echo 'usage: make TARGET'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # --- set-up: done once, and again only when the pins change ---------------------------------------------------
 
@@ -98,8 +98,14 @@ format: $(VENV)/.full  ## format code and notebooks, mend what the linter can me
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
 
-notebooks: $(VENV)/.full  ## run every chapter and store its outputs (CHAPTER=sparsity for one)
+notebooks: $(VENV)/.full  ## run every chapter, store its outputs, check it on glyphs (CHAPTER=sparsity for one)
 	$(PYTHON) tools/run_notebooks.py $(CHAPTER)
+
+new-chapter: $(VENV)/.full  ## start a chapter (NAME=small-data TITLE="Few images")
+	$(PYTHON) tools/new_chapter.py '$(NAME)' '$(TITLE)'
+
+class: $(VENV)/.full  ## write the chapters without solutions to _build/class (CHAPTER=sparsity for one)
+	$(PYTHON) tools/class_notebooks.py $(CHAPTER)
 
 explorables: $(VENV)/.full  ## write the numbers and still pictures of what readers can move, from the stored runs
 	$(PYTHON) tools/explorables.py

@@ -180,9 +180,7 @@ OBJECTIVES, METRICS, MODELS = (f"vaelib/{n}.py" for n in ("objectives", "metrics
 GRADIENTS, TRAINING, THEORY = (f"vaelib/{n}.py" for n in ("gradients", "training", "theory"))
 EXPERIMENT, CLAIMS, DATA = (f"vaelib/{n}.py" for n in ("experiment", "claims", "data"))
 STORE, PLOTS = "vaelib/_store.py", "vaelib/plots.py"
-KL, SPARSITY, SCOREBOARD = (
-    f"book/{n}.ipynb" for n in ("kl-derived", "sparsity", "scoreboard")
-)
+KL, SPARSITY, SCOREBOARD = (f"book/{n}.ipynb" for n in ("kl-derived", "sparsity", "scoreboard"))
 ROWS, BIB, BINDER, LOCK = (
     *("book/claims.yml", "book/references.bib", "environment.yml", "requirements.lock"),
 )

@@ -1,7 +1,7 @@
 """The table of chapters, from ``_toc.yml`` and the box at the head of each chapter.
 
-What is emphasised after **Asked:** is a chapter's question; it is also what a link to the chapter says
-elsewhere. Chapters that are referred to after **Needed:** are what it builds on.
+What is emphasised after **Asked:** is a chapter's question; it is also what a link to the chapter
+says elsewhere. Chapters that are referred to after **Needed:** are what it builds on.
 """
 
 import json
@@ -16,7 +16,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 HEAD = re.compile(
-    r"^\((?P<label>[\w-]+)\)=\n# .*?^\*\*Asked:\*\* \*(?P<question>[^*]+)\*.*?^\*\*Needed:\*\*(?P<needed>.*?)\n\n",
+    r"^\((?P<label>[\w-]+)\)=\n# (?P<title>.+?)\n.*?"
+    r"^\*\*Asked:\*\* \*(?P<question>[^*]+)\*.*?^\*\*Needed:\*\*(?P<needed>.*?)\n\n",
     re.MULTILINE | re.DOTALL,
 )
 CHAPTER = re.compile(r"`(?:[^`<]*<)?(chap-[\w-]+)>?`")
@@ -27,6 +28,7 @@ class Chapter:
     """What the head of a chapter says of it."""
 
     label: str
+    title: str
     question: str
     needed: list[str]
 
@@ -47,7 +49,8 @@ def head(path: Path) -> Chapter:
             "**Asked:** *a question* and **Needed:**"
         )
     needed = list(dict.fromkeys(CHAPTER.findall(found["needed"])))
-    return Chapter(found["label"], " ".join(found["question"].split()), needed)
+    question = " ".join(found["question"].split())
+    return Chapter(found["label"], found["title"], question, needed)
 
 
 class Chapters(SphinxDirective):

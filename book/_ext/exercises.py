@@ -1,6 +1,7 @@
 """Exercises, numbered by the build.
 
-``:::{exercise}`` holds the task; ``(a-label)=`` above it is a target, and ``{numref}`a-label``` gives its number.
+``:::{exercise}`` holds the task. Where ``(a-label)=`` stands above it, ``{numref}`a-label``` is
+its number.
 """
 
 from docutils import nodes
@@ -9,7 +10,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
 
 
-class exercise(nodes.General, nodes.Element):  # noqa: N801, the names of nodes are lower case
+class exercise(nodes.General, nodes.Element):
     """A task, which Sphinx numbers within its chapter as it numbers figures."""
 
 
