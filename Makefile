@@ -28,11 +28,11 @@ BOOK_SOURCES := _config.yml _toc.yml benchmarks/results.md tests/figures.md book
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve test unit pages validate check format notebooks explorables reproduce bench mutants figures rehearse lock clean distclean
+.PHONY: help book serve test unit pages validate check format notebooks new-chapter class explorables reproduce bench mutants figures rehearse lock clean distclean
 
 help:  ## list the targets
 	@echo 'usage: make TARGET'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # --- set-up: done once, and again only when the pins change ---------------------------------------------------
 
@@ -84,7 +84,7 @@ unit: $(VENV)/.full book  ## the unit tests, with the gates on the stored chapte
 pages: $(VENV)/.full book  ## only the tests of the built pages, in a browser without network
 	$(PYTHON) -m pytest tests/test_pages.py
 
-validate: $(VENV)/.full  ## run every chapter and compare with its stored outputs (CHAPTER=05 for one)
+validate: $(VENV)/.full  ## run every chapter and compare with its stored outputs (CHAPTER=sparsity for one)
 	$(PYTHON) tools/validate_book.py $(CHAPTER)
 
 check: $(VENV)/.full  ## format, lint and types
@@ -98,8 +98,14 @@ format: $(VENV)/.full  ## format code and notebooks, mend what the linter can me
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
 
-notebooks: $(VENV)/.full  ## run every chapter and store its outputs (CHAPTER=05 for one)
+notebooks: $(VENV)/.full  ## run every chapter, store its outputs, check it on glyphs (CHAPTER=sparsity for one)
 	$(PYTHON) tools/run_notebooks.py $(CHAPTER)
+
+new-chapter: $(VENV)/.full  ## start a chapter (NAME=small-data TITLE="Few images")
+	$(PYTHON) tools/new_chapter.py '$(NAME)' '$(TITLE)'
+
+class: $(VENV)/.full  ## write the chapters without solutions to _build/class (CHAPTER=sparsity for one)
+	$(PYTHON) tools/class_notebooks.py $(CHAPTER)
 
 explorables: $(VENV)/.full  ## write the numbers and still pictures of what readers can move, from the stored runs
 	$(PYTHON) tools/explorables.py
@@ -121,7 +127,7 @@ mutants: $(VENV)/.mutants  ## change the package in thousands of small ways: doe
 figures: $(VENV)/.full book  ## count what the checks catch, for the page on how this book is checked
 	$(PYTHON) tools/figures.py
 
-rehearse: $(VENV)/.full  ## run every chapter as Binder would, with 2 GB and one core (CHAPTER=05 for one)
+rehearse: $(VENV)/.full  ## run every chapter as Binder would, with 2 GB and one core (CHAPTER=sparsity for one)
 	$(PYTHON) tools/rehearse_binder.py $(CHAPTER)
 
 lock: $(VENV)/.full  ## resolve pyproject.toml anew into requirements.lock and environment.yml

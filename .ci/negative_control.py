@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import validate_book  # noqa: E402
 
 Notebook = dict[str, Any]
-CHAPTER = "03-kl-derived"
+CHAPTER = "kl-derived"
 GATES = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_book.py", "-k"]
 
 

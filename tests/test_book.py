@@ -4,6 +4,7 @@ import base64
 import copy
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -19,6 +20,10 @@ from conftest import BOOK, CHAPTERS, ROOT
 from vaelib import claims
 
 sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(BOOK / "_ext"))
+import chapters
+import class_notebooks
+import new_chapter
 import run_notebooks
 import validate_book
 
@@ -53,6 +58,55 @@ def test_table_of_contents_lists_exactly_the_pages_of_the_book() -> None:
     listed = [toc["root"], *(entry["file"] for part in toc["parts"] for entry in part["chapters"])]
     pages = [path.stem for pattern in ("*.ipynb", "*.md") for path in BOOK.glob(pattern)]
     assert sorted(listed) == sorted(pages)
+
+
+def rows_of_the_readme(root: Path) -> tuple[list[str], list[str]]:
+    """The rows that list chapters, and what they should be."""
+    text = (root / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| .*\.ipynb\) \|.*", text, re.M), [
+        f"| [{chapter.title}](book/{name}.ipynb) | {chapter.question} |"
+        for name, chapter in chapters.chapters(root / "_toc.yml", root / "book").items()
+    ]
+
+
+def test_the_readme_lists_the_chapters_in_order_and_what_they_ask() -> None:
+    found, expected = rows_of_the_readme(ROOT)
+    assert found == expected
+
+
+def test_a_new_chapter_is_listed_and_says_what_is_left_to_do(tmp_path: Path) -> None:
+    shutil.copytree(BOOK, tmp_path / "book", ignore=shutil.ignore_patterns("runs", "_static"))
+    for name in ("_toc.yml", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    path = new_chapter.start(tmp_path, "small-data", "Few images")
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    left = gates.framed(notebook)
+    assert left
+    assert [complaint for complaint in left if gates.TO_DO not in complaint] == []
+    assert gates.public_names_only(notebook) + gates.normal_form(notebook) == []
+    found, expected = rows_of_the_readme(tmp_path)
+    assert found == expected
+    assert any("small-data" in row for row in found)
+
+
+@pytest.mark.parametrize("name", ["sparsity", "12-small-data", "Small", ""])
+def test_a_chapter_needs_a_new_name_without_a_number(tmp_path: Path, name: str) -> None:
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "sparsity.ipynb").touch()
+    with pytest.raises(SystemExit, match="NAME"):
+        new_chapter.start(tmp_path, name, "Few images")
+
+
+def test_a_class_gets_the_exercises_and_no_solution(
+    chapter: Path, notebook: dict[str, Any]
+) -> None:
+    handed_out = nbformat.read(chapter, as_version=4)
+    class_notebooks.without_solutions(handed_out)
+    text = gates.prose(handed_out)
+    assert text.count(":::{exercise}") == gates.prose(notebook).count(":::{exercise}")
+    assert "Solution" not in text
+    assert "dropdown" not in text
+    assert not any("hide-cell" in gates.tags(cell) for cell in handed_out.cells)
 
 
 def test_the_build_shows_the_stored_outputs_and_runs_nothing() -> None:
@@ -124,7 +178,7 @@ BOARD_ROW = re.compile(
 
 @pytest.fixture(scope="module")
 def scoreboard() -> dict[str, Any]:
-    return json.loads((BOOK / "11-scoreboard.ipynb").read_text(encoding="utf-8"))
+    return json.loads((BOOK / "scoreboard.ipynb").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +234,7 @@ def test_there_is_enough_on_the_scoreboard() -> None:
 
 
 def test_the_scoreboard_is_stored_after_all_it_reads() -> None:
-    assert run_notebooks.chapters([])[-1].stem == "11-scoreboard"
+    assert run_notebooks.chapters([])[-1].stem == "scoreboard"
 
 
 # --- the gates can fail -------------------------------------------------------------------------
@@ -195,8 +249,21 @@ def figure_cell() -> dict[str, Any]:
     return cell
 
 
+SMALL = """(chap-small)=
+# Small
+
+**Asked:** *Is it?* Of 4 it is.
+
+**Needed:** Nothing.
+
+**Seen:** {numref}`fig-line`.
+
+## Further reading
+"""
+
+
 def small_book() -> dict[str, Any]:
-    """A notebook that passes every gate but that of length."""
+    """A chapter that passes every gate."""
     hello = nbformat.v4.new_code_cell("print(2 + 2)", execution_count=1, id="hello")
     hello.outputs = [nbformat.v4.new_output("stream", text="4\n")]
     claim = nbformat.v4.new_code_cell('claim("small", 1)', execution_count=3, id="claim")
@@ -211,7 +278,7 @@ def small_book() -> dict[str, Any]:
         "text/html": "".join(f"<td>{cell}</td>" for cell in cells),
     }
     values.outputs = [nbformat.v4.new_output("execute_result", data, execution_count=4)]
-    text = nbformat.v4.new_markdown_cell("See {numref}`fig-line`.", id="text")
+    text = nbformat.v4.new_markdown_cell(SMALL, id="text")
     notebook = nbformat.v4.new_notebook(cells=[text, hello, figure_cell(), claim, values])
     run_notebooks.normalise(notebook)
     return json.loads(nbformat.writes(notebook))
@@ -219,6 +286,13 @@ def small_book() -> dict[str, Any]:
 
 def code(notebook: dict[str, Any], number: int) -> dict[str, Any]:
     return gates.code_cells(notebook)[number]
+
+
+def replace(notebook: dict[str, Any], old: str, new: str) -> None:
+    """Change the text of the small book."""
+    cell = notebook["cells"][0]
+    assert old in gates.source(cell)
+    cell["source"] = gates.source(cell).replace(old, new)
 
 
 def say(notebook: dict[str, Any], old: str, new: str, kinds: str = "text/") -> None:
@@ -281,10 +355,29 @@ SPOILED = {
         lambda n: code(n, 1)["metadata"]["mystnb"]["figure"].update(caption="It is 4.56 nats."),
     ),
     "long cell": (gates.cells_short, lambda n: code(n, 0).update(source="x = 1\n" * 26)),
-    "short chapter": (gates.substantial, lambda n: None),
+    **{
+        f"number of another form: {said}": (
+            gates.numbers_shown,
+            lambda n, said=said: replace(n, "Nothing.", f"It {said}"),
+        )
+        for said in ("is 0.4371.", "is 12,345.678 nats.", "has 67 variables.", "is 43 %, of all")
+    },
+    "chapter without a label": (gates.framed, lambda n: replace(n, "(chap-small)=", "")),
+    "chapter without a question": (gates.framed, lambda n: replace(n, "*Is it?*", "Is it?")),
+    "chapter without further reading": (gates.framed, lambda n: replace(n, "## Further", "## No")),
+    "title with a number": (gates.framed, lambda n: replace(n, "# Small", "# 3 Small")),
+    "chapter referred to by a number": (
+        gates.framed,
+        lambda n: replace(n, "Nothing.", "Chapter 2."),
+    ),
+    "something left to do": (gates.framed, lambda n: replace(n, "Nothing.", "TO DO: what?")),
     "private module": (
         gates.public_names_only,
         lambda n: code(n, 0).update(source="from vaelib._store import x"),
+    ),
+    "module of the laboratory": (
+        gates.public_names_only,
+        lambda n: code(n, 0).update(source="from vaelib.lab.run import x"),
     ),
     "submodule": (
         gates.public_names_only,
@@ -333,7 +426,9 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize("gate", gates.EVERY_NOTEBOOK, ids=lambda gate: gate.__name__)
+@pytest.mark.parametrize(
+    "gate", [*gates.EVERY_NOTEBOOK, *gates.EVERY_CHAPTER], ids=lambda gate: gate.__name__
+)
 def test_gate_accepts_a_good_notebook(gate: gates.Gate) -> None:
     assert gate(small_book()) == []
 
@@ -439,6 +534,24 @@ def test_storing_a_chapter_twice_changes_nothing(tiny: Path) -> None:
     before = tiny.read_bytes()
     run_notebooks.run(tiny)
     assert tiny.read_bytes() == before
+
+
+def test_a_progress_bar_is_not_stored_and_a_warning_is() -> None:
+    cell = nbformat.v4.new_code_cell("x")
+    bar = "\r  0%|          | 0/2 [00:00<?, ?run/s]\r100%|████| 2/2 [00:01<00:00, 1.9run/s]\n"
+    cell.outputs = [
+        nbformat.v4.new_output("stream", name="stderr", text=text)
+        for text in (bar, f"{bar}a warning\n")
+    ]
+    run_notebooks.normalise(nbformat.v4.new_notebook(cells=[cell]))
+    assert [output.text for output in cell.outputs] == ["a warning\n"]
+
+
+def test_only_what_mnist_gives_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAELIB_DATASET", "glyphs")
+    monkeypatch.setattr(sys, "argv", ["run_notebooks.py", "index"])
+    with pytest.raises(SystemExit, match="MNIST"):
+        run_notebooks.main()
 
 
 def test_validation_forbids_training() -> None:

@@ -14,10 +14,10 @@ from test_explorables_data import kept
 from vaelib import Experiment, linear_vae_optimum
 
 HOME = {
-    "latent-plane": "02-variational-autoencoder",
-    "sixteen-sliders": "05-sparsity",
-    "tug-of-war": "06-vicious-cycle",
-    "water-level": "07-linear-case",
+    "latent-plane": "variational-autoencoder",
+    "sixteen-sliders": "sparsity",
+    "tug-of-war": "vicious-cycle",
+    "water-level": "linear-case",
 }
 LEVEL = 1 / 255  # of grey
 

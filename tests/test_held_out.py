@@ -94,7 +94,7 @@ def test_the_run_read_by_the_package_says_the_same(dataset: str) -> None:
 
 def test_the_chapter_prints_these_numbers() -> None:
     found = computed("mnist")
-    chapter = json.loads((BOOK / "05-sparsity.ipynb").read_text(encoding="utf-8"))
+    chapter = json.loads((BOOK / "sparsity.ipynb").read_text(encoding="utf-8"))
     outputs = [out for cell in chapter["cells"] for out in cell.get("outputs", [])]
     texts = ["".join(out.get("text", out.get("data", {}).get("text/plain", ""))) for out in outputs]
     header = ["variable", "Var μ", "mean σ²", "sum", "KL (nats)", "gain (nats)"]
@@ -156,7 +156,7 @@ def test_chapter_7_prints_the_trained_linear_vae_and_its_optimum() -> None:
         "KL predicted": np.log(above) / 2,
         "trained  ": kl[order],
     }
-    found = printed_table("07-linear-case.ipynb", [key.strip() for key in columns])
+    found = printed_table("linear-case.ipynb", [key.strip() for key in columns])
     expected = [
         [float(f"{value:.3g}") for value in row] for row in zip(*columns.values(), strict=True)
     ]

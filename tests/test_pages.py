@@ -110,7 +110,7 @@ def test_a_page_says_what_it_is_about(page_file: Path) -> None:
 
 
 def test_a_chapter_is_described_by_its_question() -> None:
-    said = parsed(HTML / "05-sparsity.html").meta["og:description"]
+    said = parsed(HTML / "sparsity.html").meta["og:description"]
     assert said == "Give the network 16 variables. How many does it use?"
 
 
@@ -264,7 +264,7 @@ def test_axe_can_find_something(
 
 
 def test_on_paper_there_is_the_text_and_no_navigation(context: BrowserContext) -> None:
-    page, _ = show(context, HTML / "05-sparsity.html")
+    page, _ = show(context, HTML / "sparsity.html")
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     page.emulate_media(media="print", color_scheme="dark")
@@ -308,7 +308,7 @@ def test_the_search_finds_inactive(browser: Browser, address: str) -> None:
     page.wait_for_selector("#search-results li a", timeout=60_000)
     page.wait_for_function("!document.querySelector('#search-progress')?.textContent.includes('.')")
     found = page.locator("#search-results li a").evaluate_all("links => links.map(a => a.href)")
-    assert any("05-sparsity.html" in link for link in found)
+    assert any("sparsity.html" in link for link in found)
     for link in found:
         assert (HTML / unquote(urlsplit(link).path).lstrip("/")).is_file(), link
     page.close()

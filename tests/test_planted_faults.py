@@ -180,9 +180,7 @@ OBJECTIVES, METRICS, MODELS = (f"vaelib/{n}.py" for n in ("objectives", "metrics
 GRADIENTS, TRAINING, THEORY = (f"vaelib/{n}.py" for n in ("gradients", "training", "theory"))
 EXPERIMENT, CLAIMS, DATA = (f"vaelib/{n}.py" for n in ("experiment", "claims", "data"))
 STORE, PLOTS = "vaelib/_store.py", "vaelib/plots.py"
-KL, SPARSITY, SCOREBOARD = (
-    f"book/{n}.ipynb" for n in ("03-kl-derived", "05-sparsity", "11-scoreboard")
-)
+KL, SPARSITY, SCOREBOARD = (f"book/{n}.ipynb" for n in ("kl-derived", "sparsity", "scoreboard"))
 ROWS, BIB, BINDER, LOCK = (
     *("book/claims.yml", "book/references.bib", "environment.yml", "requirements.lock"),
 )
@@ -818,13 +816,13 @@ EDITED = Fault(
     "a stored output edited",
     KL,
     in_output("Q, P = Normal(1.0, 0.5)", "1.77", "1.78"),
-    "make validate CHAPTER=03",
+    "make validate CHAPTER=kl-derived",
 )
 NOT_RUN = Fault(
     "a cell's code changed and not run again",
     KL,
     in_source("sd = torch.tensor([0.01,", "sd = torch.tensor([0.02,"),
-    "make validate CHAPTER=03",
+    "make validate CHAPTER=kl-derived",
 )
 IN_CHAPTERS = (EDITED, NOT_RUN)
 
