@@ -2,11 +2,9 @@
 
 A check that nobody has seen failing proves little. Here each of the faults below is planted in a
 copy of the project, and the named check must fail there; on the copy without a fault it passes.
-With ``VAELIB_FIGURES`` set, what was caught by which check is written to planted.jsonl in there.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -787,14 +785,6 @@ def plant(fault: Fault, project: Path) -> None:
     planted.replace_file(path, spoiled)
 
 
-def report(fault: Fault) -> None:
-    """Keep for the appendix what was caught by what."""
-    if folder := os.environ.get("VAELIB_FIGURES"):
-        row = {"fault": fault.name, "file": fault.file, "caught_by": fault.caught_by}
-        with Path(folder, "planted.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_is_caught(fault: Fault, tmp_path: Path) -> None:
     project = copied(tmp_path)
@@ -803,7 +793,6 @@ def test_a_fault_is_caught(fault: Fault, tmp_path: Path) -> None:
     said = "FAILED" if "::" in fault.caught_by else "ERROR"
     assert status in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED), output
     assert f"{said} tests/{fault.caught_by}" in output, output
-    report(fault)
 
 
 def test_without_a_fault_the_same_checks_pass(tmp_path: Path) -> None:
@@ -852,7 +841,6 @@ def test_a_fault_is_caught_where_the_chapter_is_run(fault: Fault, tmp_path: Path
     assert status == pytest.ExitCode.TESTS_FAILED, output
     # That cell, and no other: so on the chapter without the fault all would pass.
     assert re.findall(r"^FAILED .*::Cell (\d+)", output, re.M) == [str(spoiled)], output
-    report(fault)
 
 
 def cells_of(path: Path) -> list[dict[str, Any]]:
@@ -904,9 +892,8 @@ def warnings_of_the_build(tmp_path_factory: pytest.TempPathFactory) -> list[str]
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 @pytest.mark.parametrize("name", IN_THE_TEXT)
 def test_a_fault_is_caught_by_the_build(name: str, warnings_of_the_build: list[str]) -> None:
-    text, says = IN_THE_TEXT[name]
+    _, says = IN_THE_TEXT[name]
     assert any(says in warning for warning in warnings_of_the_build), warnings_of_the_build
-    report(Fault(name, PAGE, add(text), "make book"))
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
