@@ -31,7 +31,7 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def read(path: Path = LOCK) -> dict[str, str]:
+def read(path: Path) -> dict[str, str]:
     """The pins of a lock."""
     return dict(re.findall(r"^([\w.-]+)==(\S+)$", path.read_text(), re.M))
 
@@ -80,7 +80,7 @@ dependencies:
 
 def main(packages: list[str]) -> None:
     """Write both files."""
-    before = read() if LOCK.exists() else {}
+    before = read(LOCK) if LOCK.exists() else {}
     named = set(map(canonical, packages))
     pins = resolve({name: pin for name, pin in before.items() if packages and name not in named})
     LOCK.write_text("\n".join([HEADER, *(f"{n}=={v}" for n, v in pins.items())]) + "\n")
