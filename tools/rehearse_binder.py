@@ -125,11 +125,13 @@ def main(parts: list[str]) -> int:
     for chapter in chapters:
         rows.append(rehearse(chapter, python, prefix))
         print(*rows[-1].values(), flush=True)
-    if chapters == every:
+    if failed := not rows or any(row["failed"] for row in rows):
+        print("Binder could not run this book")
+    elif chapters == every:
         (ROOT / "_build" / "binder.json").write_text(
             json.dumps({"chapters": rows}, indent=1) + "\n"
         )
-    return int(not rows or any(row["failed"] for row in rows))
+    return int(failed)
 
 
 if __name__ == "__main__":
