@@ -23,12 +23,12 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 # Directories are listed too: their time changes when a file in them goes.
-BOOK_SOURCES := _config.yml _toc.yml benchmarks/results.md tests/figures.md book/. vaelib/. \
-  $(shell find book vaelib tools -type f -not -path '*/.*' -not -path '*/__pycache__/*' -not -path 'book/runs/*' 2>/dev/null)
+BOOK_SOURCES := _config.yml _toc.yml benchmarks/results.md \
+  $(shell find book vaelib tools -not -path '*/.*' -not -path '*/__pycache__*' -not -path 'book/runs*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve test unit pages validate check format notebooks new-chapter class explorables reproduce bench mutants figures rehearse lock clean distclean
+.PHONY: help book serve test unit pages validate check format notebooks new-chapter class explorables reproduce bench mutants rehearse lock lab clean distclean
 
 help:  ## list the targets
 	@echo 'usage: make TARGET'
@@ -53,7 +53,11 @@ $(VENV)/.full: $(VENV)/.book
 	  echo 'installing the CPU builds of torch and torchvision'; \
 	  $(PIP) install $(LOCKED) --no-deps --index-url $(CPU_WHEELS) torch torchvision \
 	  || echo 'that failed: taking the ordinary builds'; fi
-	$(PIP) install $(LOCKED) --group test --editable .
+	$(PIP) install $(LOCKED) --group test --editable '.[lab,book,cluster]'
+	@touch $@
+
+$(VENV)/.jupyterlab: $(VENV)/.full
+	$(PIP) install $(LOCKED) --group jupyterlab
 	@touch $@
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -124,14 +128,15 @@ $(VENV)/.mutants: $(VENV)/.full
 mutants: $(VENV)/.mutants  ## change the package in thousands of small ways: does a unit test notice?
 	$(PYTHON) tools/mutants.py $(MODULES)
 
-figures: $(VENV)/.full book  ## count what the checks catch, for the page on how this book is checked
-	$(PYTHON) tools/figures.py
-
 rehearse: $(VENV)/.full  ## run every chapter as Binder would, with 2 GB and one core (CHAPTER=sparsity for one)
 	$(PYTHON) tools/rehearse_binder.py $(CHAPTER)
 
-lock: $(VENV)/.full  ## resolve pyproject.toml anew into requirements.lock and environment.yml
-	$(PYTHON) tools/lock.py
+lab: $(VENV)/.jupyterlab  ## open the chapters in JupyterLab, with the text rendered as in the book
+	$(VENV)/bin/jupyter lab book
+
+# Not $(VENV)/.full, which installs with the old lock.
+lock: $(VENV)/.created  ## resolve pyproject.toml into requirements.lock and environment.yml (PACKAGE=joblib moves that alone)
+	$(PYTHON) tools/lock.py $(PACKAGE)
 
 clean:  ## remove what was built
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

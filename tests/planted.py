@@ -16,7 +16,7 @@ LARGE = 100_000  # bytes; files that are larger are linked to, not copied
 NOT_OF_THE_PROJECT = {".git", ".venv", "_build", "__pycache__", ".ipynb_checkpoints", ".hypothesis"}
 TIMEOUT = 300  # seconds for one check
 # What this run of the tests was told and a check must not hear.
-OF_THIS_RUN = ("PYTEST_", "VAELIB_RUNS", "VAELIB_FIGURES", "MAKE", "MFLAGS")
+OF_THIS_RUN = ("PYTEST_", "VAELIB_RUNS", "MAKE", "MFLAGS")
 
 # Imported once, before the first check. A check is a fork of the process that imported them, and
 # starts at once instead of after five seconds. Nothing of the project is among them.

@@ -2,11 +2,9 @@
 
 A check that nobody has seen failing proves little. Here each of the faults below is planted in a
 copy of the project, and the named check must fail there; on the copy without a fault it passes.
-With ``VAELIB_FIGURES`` set, what was caught by which check is written to planted.jsonl in there.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -712,31 +710,31 @@ IN_THE_TOOLS = (
         "a pin drifted in Binder's environment",
         BINDER,
         swap("numpy==2.4.6", "numpy==2.4.7"),
-        "test_environment.py::test_binder_has_the_versions_of_the_lock",
+        "test_project_files.py::test_binders_environment_is_made_from_the_lock",
     ),
     Fault(
         "another Python for Binder",
         BINDER,
         swap("python=3.11", "python>=3.11"),
-        "test_environment.py::test_binder_file_is_as_binder_reads_it",
+        "test_project_files.py::test_binders_environment_is_made_from_the_lock",
     ),
     Fault(
         "a version left open in the lock",
         LOCK,
         swap("scipy==", "scipy>="),
-        "test_environment.py::test_lock_holds_nothing_but_exact_versions",
+        "test_project_files.py::test_the_lock_holds_nothing_but_exact_versions_for_all_platforms",
     ),
     Fault(
         "a graphics card needed to read a book",
         LOCK,
         add("nvidia-cublas==13.1.0.3"),
-        "test_environment.py::test_lock_forces_no_accelerator_package",
+        "test_project_files.py::test_the_lock_holds_nothing_but_exact_versions_for_all_platforms",
     ),
     Fault(
         "a dependency that is in no lock",
         "pyproject.toml",
         swap('    "pyyaml>=6.0",\n', '    "pandas>=3",\n    "pyyaml>=6.0",\n'),
-        "test_environment.py::test_lock_has_every_direct_dependency_at_a_version_it_allows",
+        "test_project_files.py::test_the_lock_has_every_direct_dependency_at_a_version_it_allows",
     ),
     Fault(
         "a validation that may train",
@@ -785,14 +783,6 @@ def plant(fault: Fault, project: Path) -> None:
     planted.replace_file(path, spoiled)
 
 
-def report(fault: Fault) -> None:
-    """Keep for the appendix what was caught by what."""
-    if folder := os.environ.get("VAELIB_FIGURES"):
-        row = {"fault": fault.name, "file": fault.file, "caught_by": fault.caught_by}
-        with Path(folder, "planted.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_is_caught(fault: Fault, tmp_path: Path) -> None:
     project = copied(tmp_path)
@@ -801,7 +791,6 @@ def test_a_fault_is_caught(fault: Fault, tmp_path: Path) -> None:
     said = "FAILED" if "::" in fault.caught_by else "ERROR"
     assert status in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED), output
     assert f"{said} tests/{fault.caught_by}" in output, output
-    report(fault)
 
 
 def test_without_a_fault_the_same_checks_pass(tmp_path: Path) -> None:
@@ -850,7 +839,6 @@ def test_a_fault_is_caught_where_the_chapter_is_run(fault: Fault, tmp_path: Path
     assert status == pytest.ExitCode.TESTS_FAILED, output
     # That cell, and no other: so on the chapter without the fault all would pass.
     assert re.findall(r"^FAILED .*::Cell (\d+)", output, re.M) == [str(spoiled)], output
-    report(fault)
 
 
 def cells_of(path: Path) -> list[dict[str, Any]]:
@@ -902,9 +890,8 @@ def warnings_of_the_build(tmp_path_factory: pytest.TempPathFactory) -> list[str]
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 @pytest.mark.parametrize("name", IN_THE_TEXT)
 def test_a_fault_is_caught_by_the_build(name: str, warnings_of_the_build: list[str]) -> None:
-    text, says = IN_THE_TEXT[name]
+    _, says = IN_THE_TEXT[name]
     assert any(says in warning for warning in warnings_of_the_build), warnings_of_the_build
-    report(Fault(name, PAGE, add(text), "make book"))
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
