@@ -1,27 +1,30 @@
 """The explorables do what they say: by mouse, finger and keyboard, and as torch would."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from browser import DESK, HTML, PHONE, show
+from browser import DESK, HTML, PHONE, change_scheme, show
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
 from test_explorables_data import kept
 
 from vaelib import Experiment, linear_vae_optimum
 
 HOME = {
-    "latent-plane": "02-variational-autoencoder",
-    "sixteen-sliders": "05-sparsity",
-    "tug-of-war": "06-vicious-cycle",
-    "water-level": "07-linear-case",
+    "latent-plane": "variational-autoencoder",
+    "sixteen-sliders": "sparsity",
+    "tug-of-war": "vicious-cycle",
+    "water-level": "linear-case",
 }
 LEVEL = 1 / 255  # of grey
 
 pytestmark = pytest.mark.skipif(not HTML.is_dir(), reason="the book is not built: make book")
+every = pytest.mark.parametrize("name", HOME)
+FRAMES = "() => new Promise(go => requestAnimationFrame(() => requestAnimationFrame(go)))"
 
 
 class Explorable:
@@ -31,6 +34,7 @@ class Explorable:
         self.page = page
         self.section: Locator = page.locator(f'section[data-explorable="{name}"]').first
         self.section.scroll_into_view_if_needed()
+        self.start = self.state
 
     def ask(self, expression: str, argument: Any = None) -> Any:
         """Evaluate an expression of ``it``, the handle, and ``given``; arrays become lists."""
@@ -41,21 +45,49 @@ class Explorable:
         }}"""
         return self.section.evaluate(script, argument)
 
+    def set(self, **state: Any) -> None:
+        self.ask("it.set(given) || null", state)
+        self.settle()
+
+    def reset(self) -> "Explorable":
+        """Put everything back where it was when the page was opened."""
+        self.page.bring_to_front()
+        for group in self.section.locator("fieldset").all():
+            group.get_by_role("radio").first.check()
+        self.set(**self.start)
+        return self
+
     @property
     def state(self) -> dict[str, Any]:
         return self.ask("it.state()")
 
     def settle(self) -> None:
-        """Let the next frames be drawn, and the quiet line speak."""
-        self.page.wait_for_timeout(350)
+        """Let what was asked for be drawn."""
+        self.page.evaluate(FRAMES)
 
     @property
     def said(self) -> str:
-        self.settle()
+        """The quiet line, which waits until the reader has stopped moving things."""
+        self.page.wait_for_timeout(350)
         return self.section.locator("[aria-live=polite]").inner_text()
 
     def press(self, name: str) -> None:
         self.section.get_by_role("button", name=name).click()
+        self.settle()
+
+    def choose(self, name: str) -> None:
+        self.section.get_by_role("radio", name=name, exact=True).check()
+        self.settle()
+
+    def drag(self, place: str, start: tuple[float, float], by: tuple[float, float]) -> None:
+        """Drag from a place inside a part, in shares of its size, by so many pixels."""
+        box = self.section.locator(place).bounding_box()
+        assert box
+        x, y = box["x"] + start[0] * box["width"], box["y"] + start[1] * box["height"]
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + by[0], y + by[1], steps=5)
+        self.page.mouse.up()
         self.settle()
 
     def picture(self) -> bytes:
@@ -63,36 +95,45 @@ class Explorable:
         return self.section.locator(".explorable-stage").screenshot()
 
 
-@pytest.fixture(params=HOME)
-def name(request: pytest.FixtureRequest) -> str:
-    return request.param
+def opened(context: BrowserContext, name: str, page: str = "") -> Explorable:
+    (path,) = HTML.glob(f"*{page or HOME[name]}.html")
+    shown, complaints = show(context, path)
+    assert complaints == []
+    return Explorable(shown, name)
 
 
-@pytest.fixture
-def desk(browser: Browser) -> Iterator[BrowserContext]:
+@pytest.fixture(scope="module")
+def desk(browser: Browser) -> Iterator[Callable[[str], Explorable]]:
+    """Each in its chapter, on a page that is opened once; as new for each test."""
     context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
-    yield context
+    first = cache(lambda name: opened(context, name))
+    yield lambda name: first(name).reset()
     context.close()
 
 
-def opened(context: BrowserContext, name: str, page: str = "") -> Explorable:
-    shown, complaints = show(context, HTML / f"{page or HOME[name]}.html")
-    assert complaints == []
-    return Explorable(shown, name)
+@pytest.fixture
+def it(desk: Callable[[str], Explorable], name: str) -> Explorable:
+    return desk(name)
 
 
 # --- all of them ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", ["gallery", ""])
-def test_it_is_alive_in_its_chapter_and_in_the_gallery(
-    context: BrowserContext, name: str, page: str
-) -> None:
-    it = opened(context, name, page)
+def alive(it: Explorable) -> bool:
     assert it.section.get_attribute("data-live") is not None
     assert it.section.locator(".explorable-stage").is_visible()
     assert not it.section.locator(".explorable-static").is_visible()
-    assert "Try this" in it.section.inner_text()
+    return "Try this" in it.section.inner_text()
+
+
+@every
+def test_it_is_alive_in_its_chapter(it: Explorable) -> None:
+    assert alive(it)
+
+
+def test_all_are_alive_in_the_gallery_on_a_phone(context: BrowserContext) -> None:
+    page = opened(context, next(iter(HOME)), "gallery").page
+    assert all(alive(Explorable(page, name)) for name in HOME)
 
 
 def test_the_start_page_opens_with_the_sliders(context: BrowserContext) -> None:
@@ -101,33 +142,30 @@ def test_the_start_page_opens_with_the_sliders(context: BrowserContext) -> None:
     assert place < PHONE["height"]
 
 
-def test_without_scripts_a_figure_has_the_same_message(browser: Browser, name: str) -> None:
-    context = browser.new_context(viewport=PHONE, java_script_enabled=False)  # type: ignore[arg-type]
+@every
+@pytest.mark.parametrize("scripts", ["off", "broken"])
+def test_without_its_script_a_figure_has_the_same_message(
+    browser: Browser, name: str, scripts: str
+) -> None:
+    context = browser.new_context(viewport=PHONE, java_script_enabled=scripts != "off")  # type: ignore[arg-type]
     page = context.new_page()
-    page.goto((HTML / f"{HOME[name]}.html").as_uri())
+    page.route("**/*.data.js*", lambda route: route.abort())
+    (path,) = HTML.glob(f"*{HOME[name]}.html")
+    page.goto(path.as_uri())
     section = page.locator(f'section[data-explorable="{name}"]')
     figure = section.locator(".explorable-static img")
     assert figure.is_visible()
     assert len(figure.get_attribute("alt") or "") > 100
     assert section.locator(".explorable-stage").inner_html() == ""
-    # Links are told from the text, though no script has chosen between light and dark.
+    # Links are told from the text, even where no script has chosen between light and dark.
     link = page.locator(".bd-article p a.reference").first
     colour = "element => getComputedStyle(element).color"
     assert link.evaluate(colour) != page.locator(".bd-article p").first.evaluate(colour)
     context.close()
 
 
-def test_a_script_that_fails_leaves_the_figure(context: BrowserContext, name: str) -> None:
-    page = context.new_page()
-    page.route("**/*.data.js*", lambda route: route.abort())
-    page.goto((HTML / f"{HOME[name]}.html").as_uri())
-    section = page.locator(f'section[data-explorable="{name}"]')
-    assert section.locator(".explorable-static img").is_visible()
-    assert section.locator(".explorable-stage").inner_html() == ""
-
-
-def test_the_keyboard_alone_suffices(desk: BrowserContext, name: str) -> None:
-    it = opened(desk, name)
+@every
+def test_the_keyboard_alone_suffices(it: Explorable) -> None:
     controls = it.section.locator("input:visible, button:visible, [tabindex='0']:visible")
     controls.first.evaluate("element => element.focus()")
     reached = set()
@@ -145,9 +183,7 @@ def test_the_keyboard_alone_suffices(desk: BrowserContext, name: str) -> None:
         assert seen, f"the focus on a {kind} cannot be seen"
         if kind in ("range", "radio", "button", "submit"):
             before = it.section.evaluate("section => section.innerHTML"), it.state
-            it.page.keyboard.press(
-                {"range": "ArrowRight", "radio": "ArrowRight"}.get(kind, "Enter")
-            )
+            it.page.keyboard.press("ArrowRight" if kind in ("range", "radio") else "Enter")
             it.settle()
             after = it.section.evaluate("section => section.innerHTML"), it.state
             assert after != before or kind == "button", f"a key on a {kind} does nothing"
@@ -155,37 +191,36 @@ def test_the_keyboard_alone_suffices(desk: BrowserContext, name: str) -> None:
     assert "range" in reached
 
 
-def test_every_control_has_a_name_and_says_its_value(desk: BrowserContext, name: str) -> None:
-    it = opened(desk, name)
+@every
+def test_every_control_has_a_name_and_says_its_value(it: Explorable) -> None:
     for control in it.section.locator("input[type=range]").all():
         assert control.get_attribute("aria-valuetext")
         assert control.evaluate("input => input.labels.length && input.labels[0].innerText.trim()")
 
 
+@every
 def test_no_motion_where_none_is_wanted(browser: Browser, name: str) -> None:
     context = browser.new_context(viewport=DESK, reduced_motion="reduce")  # type: ignore[arg-type]
     it = opened(context, name)
-    before = it.state
-    it.settle()
-    assert it.state == before  # nothing starts by itself
+    it.page.wait_for_timeout(300)
+    assert it.state == it.start  # nothing starts by itself
     assert it.page.evaluate("document.getAnimations().length") == 0
     context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_follows_the_theme(browser: Browser, name: str, scheme: str) -> None:
-    context = browser.new_context(viewport=DESK, color_scheme=scheme)  # type: ignore[arg-type]
-    it = opened(context, name)
-    ink, ground = it.section.evaluate(
-        """section => [[section, "color"], [document.body, "backgroundColor"]]
-             .map(([part, property]) => getComputedStyle(part)[property])"""
-    )
-    light = [
-        sum(map(float, colour[colour.index("(") + 1 : -1].split(",")[:3]))
-        for colour in (ink, ground)
-    ]
-    assert (light[0] < light[1]) == (scheme == "light")
-    context.close()
+@every
+def test_it_follows_the_theme(it: Explorable) -> None:
+    for scheme in ("dark", "light"):
+        change_scheme(it.page, scheme)
+        ink, ground = it.section.evaluate(
+            """section => [[section, "color"], [document.body, "backgroundColor"]]
+                 .map(([part, property]) => getComputedStyle(part)[property])"""
+        )
+        light = [
+            sum(map(float, colour[colour.index("(") + 1 : -1].split(",")[:3]))
+            for colour in (ink, ground)
+        ]
+        assert (light[0] < light[1]) == (scheme == "light")
 
 
 # --- the decoders ---------------------------------------------------------------------------------
@@ -195,8 +230,8 @@ def decoder(experiment: str) -> Any:
     return Experiment(**json.loads(experiment)).run().model()
 
 
-def test_the_sliders_decoder_is_torchs(desk: BrowserContext) -> None:
-    it = opened(desk, "sixteen-sliders")
+def test_the_sliders_decoder_is_torchs(desk: Callable[[str], Explorable]) -> None:
+    it = desk("sixteen-sliders")
     z = torch.randn(200, 16, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     drawn = np.array(it.ask("given.map(z => it.decode(z))", z.tolist()))
     right = decoder(kept("sixteen-sliders")["experiment"]).decode(z).flatten(1).numpy()
@@ -205,8 +240,8 @@ def test_the_sliders_decoder_is_torchs(desk: BrowserContext) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_the_planes_decoders_are_torchs(desk: BrowserContext, which: int) -> None:
-    it = opened(desk, "latent-plane")
+def test_the_planes_decoders_are_torchs(desk: Callable[[str], Explorable], which: int) -> None:
+    it = desk("latent-plane")
     model = kept("latent-plane")["models"][which]
     z = torch.rand(200, 2, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     z = (2 * z - 1) * model["reach"]
@@ -225,8 +260,7 @@ DRAW = {
 
 
 @pytest.mark.parametrize("name", DRAW)
-def test_a_decoder_leaves_time_for_the_rest_of_a_frame(desk: BrowserContext, name: str) -> None:
-    it = opened(desk, name)
+def test_a_decoder_leaves_time_for_the_rest_of_a_frame(it: Explorable, name: str) -> None:
     milliseconds = it.section.evaluate(
         f"""section => {{
           const it = section.explorable;
@@ -243,8 +277,10 @@ def test_a_decoder_leaves_time_for_the_rest_of_a_frame(desk: BrowserContext, nam
 # --- sixteen sliders ------------------------------------------------------------------------------
 
 
-def test_inactive_sliders_do_nothing_and_the_most_active_one_much(desk: BrowserContext) -> None:
-    it = opened(desk, "sixteen-sliders")
+def test_inactive_sliders_do_nothing_and_the_most_active_one_much(
+    desk: Callable[[str], Explorable],
+) -> None:
+    it = desk("sixteen-sliders")
     active, order = it.ask("it.active"), it.ask("it.order")
     digits = kept("sixteen-sliders")["digits"]
 
@@ -264,8 +300,8 @@ def test_inactive_sliders_do_nothing_and_the_most_active_one_much(desk: BrowserC
     assert active[order[0]]
 
 
-def test_one_slider_moves_its_variable_and_nothing_else(desk: BrowserContext) -> None:
-    it = opened(desk, "sixteen-sliders")
+def test_one_slider_moves_its_variable_and_nothing_else(desk: Callable[[str], Explorable]) -> None:
+    it = desk("sixteen-sliders")
     for rank in (0, 15):
         before, picture = it.state, it.picture()
         variable = it.ask("it.order")[rank]
@@ -282,8 +318,8 @@ def test_one_slider_moves_its_variable_and_nothing_else(desk: BrowserContext) ->
         assert it.picture() != picture  # the slider itself, if nothing else
 
 
-def test_the_buttons_of_the_sliders(desk: BrowserContext) -> None:
-    it = opened(desk, "sixteen-sliders")
+def test_the_buttons_of_the_sliders(desk: Callable[[str], Explorable]) -> None:
+    it = desk("sixteen-sliders")
     start, active = it.state, it.ask("it.active")
     it.press("zero all inactive")
     cut = it.state
@@ -296,7 +332,7 @@ def test_the_buttons_of_the_sliders(desk: BrowserContext) -> None:
     assert np.abs(np.array(it.state["pixels"]) - start["pixels"]).mean() > 10 * LEVEL
     it.press("reset to the digit")
     assert it.state["z"] == start["z"]
-    it.section.get_by_role("radio", name="3").check()
+    it.choose("3")
     assert it.state["digit"] == 3
     assert it.state["z"] == kept("sixteen-sliders")["digits"][3]
 
@@ -304,19 +340,15 @@ def test_the_buttons_of_the_sliders(desk: BrowserContext) -> None:
 # --- the latent plane -----------------------------------------------------------------------------
 
 
-def test_the_point_is_dragged_and_the_picture_follows(desk: BrowserContext) -> None:
-    it = opened(desk, "latent-plane")
+def test_the_point_is_dragged_and_the_picture_follows(desk: Callable[[str], Explorable]) -> None:
+    it = desk("latent-plane")
     for model in it.ask("it.models"):
-        it.section.get_by_role("radio", name=model, exact=True).check()
+        it.choose(model)
         before = it.state
         assert before["model"] == model
         box = it.section.locator(".plane-field").bounding_box()
         assert box
-        mouse = it.page.mouse
-        mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
-        mouse.down()
-        mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"], steps=5)
-        mouse.up()
+        it.drag(".plane-field", (0.5, 0.5), (box["width"] / 4, -box["height"] / 4))
         reach = next(m["reach"] for m in kept("latent-plane")["models"] if m["name"] == model)
         after = it.state
         assert after["z"] == pytest.approx([reach / 2, reach / 2], abs=0.05 * reach)
@@ -325,11 +357,10 @@ def test_the_point_is_dragged_and_the_picture_follows(desk: BrowserContext) -> N
         assert "nearest" in it.said.lower()
 
 
-def test_arrow_keys_move_the_point_and_nothing_else(desk: BrowserContext) -> None:
-    it = opened(desk, "latent-plane")
+def test_arrow_keys_move_the_point_and_nothing_else(desk: Callable[[str], Explorable]) -> None:
+    it = desk("latent-plane")
     reach = kept("latent-plane")["models"][0]["reach"]
-    it.ask("it.set(given) || null", {"z": [0, 0]})
-    it.settle()
+    it.set(z=[0, 0])
     it.section.locator(".plane-handle").focus()
     for key, moved in {
         "ArrowRight": [reach / 20, 0],
@@ -351,8 +382,8 @@ def test_arrow_keys_move_the_point_and_nothing_else(desk: BrowserContext) -> Non
         assert after[1 - axis] == before[1 - axis]
 
 
-def test_draws_from_the_prior_are_draws_from_the_prior(desk: BrowserContext) -> None:
-    it = opened(desk, "latent-plane")
+def test_draws_from_the_prior_are_draws_from_the_prior(desk: Callable[[str], Explorable]) -> None:
+    it = desk("latent-plane")
     button = it.section.get_by_role("button", name="draw from the prior")
     drawn = []
     for _ in range(40):
@@ -365,12 +396,12 @@ def test_draws_from_the_prior_are_draws_from_the_prior(desk: BrowserContext) -> 
 # --- the tug of war -------------------------------------------------------------------------------
 
 
-def test_scrubbing_shows_the_moment_as_it_was_measured(desk: BrowserContext) -> None:
-    it, data = opened(desk, "tug-of-war"), kept("tug-of-war")
+def test_scrubbing_shows_the_moment_as_it_was_measured(desk: Callable[[str], Explorable]) -> None:
+    it, data = desk("tug-of-war"), kept("tug-of-war")
     assert it.ask("it.moments") == len(data["step"])
     pictures = set()
     for moment in (0, 20, len(data["step"]) - 1):
-        it.ask("it.set(given) || null", {"moment": moment})
+        it.set(moment=moment)
         state = it.state
         assert state["moment"] == moment
         assert state["step"] == data["step"][moment]
@@ -384,23 +415,23 @@ def test_scrubbing_shows_the_moment_as_it_was_measured(desk: BrowserContext) -> 
 
 
 def test_the_slider_of_training_moves_the_moment_and_the_order_does_not(
-    desk: BrowserContext,
+    desk: Callable[[str], Explorable],
 ) -> None:
-    it = opened(desk, "tug-of-war")
+    it = desk("tug-of-war")
     start = it.state
     it.section.locator("input[type=range]").focus()
     it.page.keyboard.press("ArrowRight")
     it.settle()
     assert it.state["moment"] == start["moment"] + 1
     shown, picture = it.state, it.picture()
-    it.section.get_by_role("radio", name="survivors first").check()
+    it.choose("survivors first")
     it.page.wait_for_timeout(600)  # the rows glide
     assert it.state == shown
     assert it.picture() != picture
 
 
-def test_play_goes_on_pauses_and_never_starts_by_itself(desk: BrowserContext) -> None:
-    it = opened(desk, "tug-of-war")
+def test_play_goes_on_pauses_and_never_starts_by_itself(desk: Callable[[str], Explorable]) -> None:
+    it = desk("tug-of-war")
     start = it.state["moment"]
     it.page.wait_for_timeout(800)
     assert it.state["moment"] == start
@@ -418,8 +449,8 @@ def test_play_goes_on_pauses_and_never_starts_by_itself(desk: BrowserContext) ->
 # --- the water level ------------------------------------------------------------------------------
 
 
-def test_the_closed_form_in_the_page_is_the_packages(desk: BrowserContext) -> None:
-    it = opened(desk, "water-level")
+def test_the_closed_form_in_the_page_is_the_packages(desk: Callable[[str], Explorable]) -> None:
+    it = desk("water-level")
     generator = torch.Generator().manual_seed(2)
     eigenvalues = 10 ** (4 * torch.rand(200, generator=generator, dtype=torch.float64) - 2)
     betas = 10 ** (3 * torch.rand(200, generator=generator, dtype=torch.float64) - 1.5)
@@ -432,13 +463,13 @@ def test_the_closed_form_in_the_page_is_the_packages(desk: BrowserContext) -> No
 
 
 @pytest.mark.parametrize("spectrum", ["MNIST", "toy"])
-def test_the_water_drowns_what_it_should(desk: BrowserContext, spectrum: str) -> None:
-    it = opened(desk, "water-level")
+def test_the_water_drowns_what_it_should(desk: Callable[[str], Explorable], spectrum: str) -> None:
+    it = desk("water-level")
     kept_spectra = {s["name"]: s["eigenvalues"] for s in kept("water-level")["spectra"]}
     assert it.ask("it.spectra") == list(kept_spectra)
-    it.section.get_by_role("radio", name=spectrum).check()
+    it.choose(spectrum)
     for beta in (0.1, 1.0, 4.0, 10.0):
-        it.ask("it.set(given) || null", {"beta": beta})
+        it.set(beta=beta)
         state = it.state
         above = sum(value > beta for value in kept_spectra[spectrum])
         assert state["spectrum"] == spectrum
@@ -447,18 +478,13 @@ def test_the_water_drowns_what_it_should(desk: BrowserContext, spectrum: str) ->
         assert str(above) in it.said
 
 
-def test_the_surface_can_be_dragged_and_the_slider_follows(desk: BrowserContext) -> None:
-    it = opened(desk, "water-level")
+def test_the_surface_can_be_dragged_and_the_slider_follows(
+    desk: Callable[[str], Explorable],
+) -> None:
+    it = desk("water-level")
     slider = it.section.locator("input[type=range]")
     before, value = it.state["beta"], slider.input_value()
-    box = it.section.locator(".water-surface").bounding_box()
-    assert box
-    mouse = it.page.mouse
-    mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
-    mouse.down()
-    mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2 - 25, steps=4)
-    mouse.up()
-    it.settle()
+    it.drag(".water-surface", (1 / 3, 1 / 2), (0, -25))
     assert it.state["beta"] > before
     assert it.state["spectrum"] == "MNIST"
     assert slider.input_value() != value
