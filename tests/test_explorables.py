@@ -35,6 +35,8 @@ class Explorable:
         self.section: Locator = page.locator(f'section[data-explorable="{name}"]').first
         self.section.scroll_into_view_if_needed()
         self.start = self.state
+        radios = self.section.locator("input[type=radio]")
+        self.chosen = radios.evaluate_all("radios => radios.map(radio => radio.checked)")
 
     def ask(self, expression: str, argument: Any = None) -> Any:
         """Evaluate an expression of ``it``, the handle, and ``given``; arrays become lists."""
@@ -52,8 +54,11 @@ class Explorable:
     def reset(self) -> "Explorable":
         """Put everything back where it was when the page was opened."""
         self.page.bring_to_front()
-        for group in self.section.locator("fieldset").all():
-            group.get_by_role("radio").first.check()
+        self.section.evaluate(
+            """(section, chosen) => [...section.querySelectorAll("input[type=radio]")]
+                 .forEach((radio, at) => chosen[at] && !radio.checked && radio.click())""",
+            self.chosen,
+        )
         self.set(**self.start)
         return self
 
@@ -81,6 +86,7 @@ class Explorable:
 
     def drag(self, place: str, start: tuple[float, float], by: tuple[float, float]) -> None:
         """Drag from a place inside a part, in shares of its size, by so many pixels."""
+        self.section.locator(place).scroll_into_view_if_needed()
         box = self.section.locator(place).bounding_box()
         assert box
         x, y = box["x"] + start[0] * box["width"], box["y"] + start[1] * box["height"]
@@ -111,6 +117,14 @@ def desk(browser: Browser) -> Iterator[Callable[[str], Explorable]]:
     context.close()
 
 
+@pytest.fixture(scope="module")
+def phone(browser: Browser) -> Iterator[Page]:
+    """All of them in the gallery, under a finger."""
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
+    yield opened(context, "water-level", "gallery").page
+    context.close()
+
+
 @pytest.fixture
 def it(desk: Callable[[str], Explorable], name: str) -> Explorable:
     return desk(name)
@@ -131,9 +145,9 @@ def test_it_is_alive_in_its_chapter(it: Explorable) -> None:
     assert alive(it)
 
 
-def test_all_are_alive_in_the_gallery_on_a_phone(context: BrowserContext) -> None:
-    page = opened(context, next(iter(HOME)), "gallery").page
-    assert all(alive(Explorable(page, name)) for name in HOME)
+@every
+def test_it_is_alive_in_the_gallery_on_a_phone(phone: Page, name: str) -> None:
+    assert alive(Explorable(phone, name))
 
 
 def test_the_start_page_opens_with_the_sliders(context: BrowserContext) -> None:
@@ -142,21 +156,18 @@ def test_the_start_page_opens_with_the_sliders(context: BrowserContext) -> None:
     assert place < PHONE["height"]
 
 
-@every
 @pytest.mark.parametrize("scripts", ["off", "broken"])
-def test_without_its_script_a_figure_has_the_same_message(
-    browser: Browser, name: str, scripts: str
-) -> None:
+def test_without_its_script_a_figure_has_the_same_message(browser: Browser, scripts: str) -> None:
     context = browser.new_context(viewport=PHONE, java_script_enabled=scripts != "off")  # type: ignore[arg-type]
     page = context.new_page()
     page.route("**/*.data.js*", lambda route: route.abort())
-    (path,) = HTML.glob(f"*{HOME[name]}.html")
-    page.goto(path.as_uri())
-    section = page.locator(f'section[data-explorable="{name}"]')
-    figure = section.locator(".explorable-static img")
-    assert figure.is_visible()
-    assert len(figure.get_attribute("alt") or "") > 100
-    assert section.locator(".explorable-stage").inner_html() == ""
+    page.goto((HTML / "gallery.html").as_uri())
+    for name in HOME:
+        section = page.locator(f'section[data-explorable="{name}"]')
+        figure = section.locator(".explorable-static img")
+        assert figure.is_visible(), name
+        assert len(figure.get_attribute("alt") or "") > 100
+        assert section.locator(".explorable-stage").inner_html() == ""
     # Links are told from the text, even where no script has chosen between light and dark.
     link = page.locator(".bd-article p a.reference").first
     colour = "element => getComputedStyle(element).color"
@@ -198,13 +209,13 @@ def test_every_control_has_a_name_and_says_its_value(it: Explorable) -> None:
         assert control.evaluate("input => input.labels.length && input.labels[0].innerText.trim()")
 
 
-@every
-def test_no_motion_where_none_is_wanted(browser: Browser, name: str) -> None:
+def test_no_motion_where_none_is_wanted(browser: Browser) -> None:
     context = browser.new_context(viewport=DESK, reduced_motion="reduce")  # type: ignore[arg-type]
-    it = opened(context, name)
-    it.page.wait_for_timeout(300)
-    assert it.state == it.start  # nothing starts by itself
-    assert it.page.evaluate("document.getAnimations().length") == 0
+    page = opened(context, "water-level", "gallery").page
+    all_of_them = [Explorable(page, name) for name in HOME]
+    page.wait_for_timeout(300)
+    assert all(it.state == it.start for it in all_of_them)  # nothing starts by itself
+    assert page.evaluate("document.getAnimations().length") == 0
     context.close()
 
 
@@ -498,25 +509,19 @@ def test_the_surface_can_be_dragged_and_the_slider_follows(
     [("latent-plane", ".plane-field", "z"), ("water-level", ".water-surface", "beta")],
 )
 def test_a_finger_moves_the_thing_and_not_the_page(
-    browser: Browser, name: str, place: str, moved: str
+    phone: Page, name: str, place: str, moved: str
 ) -> None:
-    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
-    it = opened(context, name)
-    target = it.section.locator(place)
-    target.scroll_into_view_if_needed()
-    box = target.bounding_box()
+    it = Explorable(phone, name)
+    it.section.locator(place).scroll_into_view_if_needed()
+    box = it.section.locator(place).bounding_box()
     assert box
-    before, scrolled = it.state[moved], it.page.evaluate("scrollY")
+    scrolled = phone.evaluate("scrollY")
     x, y = box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"]
-    touch = context.new_cdp_session(it.page)
-    touch.send(
-        "Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]}
-    )
-    for step in range(1, 6):
-        point = {"x": x + 3 * step, "y": y - 5 * step}
-        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
-    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    touch = phone.context.new_cdp_session(phone)
+    for step in range(7):
+        kind = "touchMove" if 0 < step < 6 else "touchEnd" if step else "touchStart"
+        points = [{"x": x + 3 * step, "y": y - 5 * step}] if step < 6 else []
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     it.settle()
-    assert it.state[moved] != before
-    assert it.page.evaluate("scrollY") == scrolled
-    context.close()
+    assert it.state[moved] != it.start[moved]
+    assert phone.evaluate("scrollY") == scrolled
