@@ -1,33 +1,17 @@
-"""Copies of the project to plant faults in, and a pytest that starts in them at once."""
+"""Copies of the project to plant faults in."""
 
-import importlib.util
-import multiprocessing
 import os
 import shutil
+import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 LARGE = 100_000  # bytes; files that are larger are linked to, not copied
 NOT_OF_THE_PROJECT = {".git", ".venv", "_build", "__pycache__", ".ipynb_checkpoints", ".hypothesis"}
-TIMEOUT = 300  # seconds for one check
 # What this run of the tests was told and a check must not hear.
-OF_THIS_RUN = ("PYTEST_", "VAELIB_RUNS", "VAELIB_FIGURES", "MAKE", "MFLAGS")
-
-# Imported once, before the first check. A check is a fork of the process that imported them, and
-# starts at once instead of after five seconds. Nothing of the project is among them.
-IMPORTED_ONCE = [
-    *("torch", "torch.distributions", "numpy", "safetensors.torch", "joblib", "tqdm", "yaml"),
-    *("scipy.integrate", "scipy.linalg", "scipy.optimize", "scipy.stats"),
-    *("matplotlib.pyplot", "matplotlib.font_manager", "IPython.display", "nbclient", "nbformat"),
-    *("hypothesis.strategies", "nbval.plugin", "xdist.plugin", "packaging.requirements"),
-]
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(IMPORTED_ONCE)
+OF_THIS_RUN = ("PYTEST_", "VAELIB_RUNS", "MAKE", "MFLAGS")
 
 
 def files() -> Iterator[Path]:
@@ -38,7 +22,7 @@ def files() -> Iterator[Path]:
         yield from (Path(folder, name).relative_to(ROOT) for name in sorted(names))
 
 
-def copy_project(folder: Path) -> None:
+def copy_project(folder: Path) -> Path:
     """Copy the project, with links in the place of its large files, which checks only read."""
     for name in files():
         source, target = ROOT / name, folder / name
@@ -47,62 +31,39 @@ def copy_project(folder: Path) -> None:
             target.symlink_to(source)
         else:
             shutil.copy2(source, target)
+    return folder
 
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file of a copy. Where it was a link, what that led to stays as it is."""
-    path.unlink()
+    path.unlink(missing_ok=True)
     path.write_bytes(content)
 
 
-def run_pytest(project: Path, arguments: list[str]) -> tuple[int, str]:
-    """Run pytest in a copy, on the package of this copy; return its exit status and output."""
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder, "output")
-        output.touch()
-        process = FORKS.Process(target=become_pytest, args=(project, arguments, output))
-        process.start()
-        process.join(TIMEOUT)
-        if process.is_alive():
-            process.kill()
-            process.join()
-        return process.exitcode or 0, output.read_text(encoding="utf-8", errors="replace")
-
-
-def settings(project: Path) -> dict[str, str]:
-    """Return the environment of a check: that of this process, but of another project."""
-    # A check is not a part of the pytest run that it is started from.
+def run(project: Path, *command: str) -> tuple[int, str]:
+    """Run a command in a copy, on the package of this copy; return its exit status and output."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(OF_THIS_RUN)}
     if "VAELIB_DATA" in inherited:
         inherited["VAELIB_DATA"] = str(Path(inherited["VAELIB_DATA"]).absolute())
-    return inherited | {
-        "PYTHONPATH": str(project),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "VAELIB_TRAIN": "never",
-        "OMP_NUM_THREADS": "1",
-    }
+    settings = {"PYTHONPATH": str(project), "VAELIB_TRAIN": "never", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command,
+        cwd=project,
+        env=inherited | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
+    return done.returncode, done.stdout
 
 
-def become_pytest(project: Path, arguments: list[str], output: Path) -> None:
-    """Become what ``python -m pytest`` in the copy would be, in a process of its own."""
-    with output.open("wb") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    sys.stdout, sys.stderr = (os.fdopen(os.dup(number), "w") for number in (1, 2))
-    sys.dont_write_bytecode = True
-    environment = settings(project)
-    os.environ.clear()
-    os.environ |= environment
-    os.chdir(project)
-    of_this_project = {str(ROOT), str(ROOT / "tests"), str(ROOT / "tools"), ""}
-    sys.path[:] = [str(project), *(path for path in sys.path if path not in of_this_project)]
-    assert not {"vaelib", "conftest", "gates"} & sys.modules.keys()
-    found = importlib.util.find_spec("vaelib")
-    assert found, "the copy has no package"
-    assert Path(str(found.origin)).is_relative_to(project), found.origin
-    # Of modules that are imported already pytest complains that it cannot rewrite their asserts.
-    quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:cacheprovider"]
-    status = pytest.main([*quiet, "-q", "-rfE", "--tb=line", *arguments])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(int(status))
+def python(project: Path, *arguments: str) -> tuple[int, str]:
+    """Run Python in a copy."""
+    return run(project, sys.executable, *arguments)
+
+
+def make(project: Path, *arguments: str) -> tuple[int, str]:
+    """Run make in a copy, with the environment that runs this test as the one it has set up."""
+    done = [f"--old-file={Path(sys.prefix, stamp)}" for stamp in (".created", ".book", ".full")]
+    return run(project, "make", f"VENV={sys.prefix}", *done, *arguments)

@@ -8,14 +8,13 @@ what the package draws itself, so that it is reported, drawn again and replaced.
 
 import gzip
 import hashlib
-import json
 import os
 import pickle
 import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -30,13 +29,6 @@ SEED = 21
 # How often each kind of file is cut short at a random place, and how often a bit of it is flipped.
 TRUNCATIONS = {"run": 150, "mnist": 100, "fashion": 60, "cifar10": 60, "glyphs": 80}
 FLIPS = {"run": 250, "mnist": 150, "fashion": 90, "cifar10": 90, "glyphs": 120}
-
-
-def record(**figures: Any) -> None:
-    """Keep what was tried for whoever wants to count it."""
-    if folder := os.environ.get("VAELIB_FIGURES"):
-        with Path(folder, "damage.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(figures) + "\n")
 
 
 def damages(content: bytes, truncations: int, flips: int, label: str) -> list[tuple[str, bytes]]:
@@ -67,12 +59,6 @@ def flipped(content: bytes, bit: int) -> bytes:
     changed = bytearray(content)
     changed[bit // 8] ^= 1 << bit % 8
     return bytes(changed)
-
-
-def counted(found: list[str], kind: str) -> None:
-    """Record how often what was done to a kind of file; none of it went unseen."""
-    for how in sorted(set(found)):
-        record(kind=kind, how=how, tried=found.count(how), unseen=0)
 
 
 def files_below(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -110,17 +96,14 @@ def test_a_damaged_run_is_never_loaded_trained_over_or_deleted(
     path = tmp_path / f"{SMALL.name}.{'run' if weights else 'sweep'}.safetensors"
     trained.write(path)
     assert SMALL.run(weights=weights).measurements.keys() == trained.measurements.keys()
-    tried = []
     amounts = TRUNCATIONS["run"] // 2, FLIPS["run"] // 2  # half of them for each kind
-    for how, content in damages(path.read_bytes(), *amounts, path.name):
+    for _, content in damages(path.read_bytes(), *amounts, path.name):
         path.write_bytes(content)
         before = files_below(tmp_path)
         with pytest.raises(_store.DamagedRunError) as error:
             SMALL.run(weights=weights)
         assert str(error.value).startswith(f"{path}: ")
         assert files_below(tmp_path) == before
-        tried.append(how)
-    counted(tried, "run")
 
 
 def test_a_damaged_run_is_not_mistaken_for_a_missing_one_by_a_sweep(
@@ -249,12 +232,11 @@ def test_a_damaged_dataset_is_never_loaded_replaced_or_deleted(
     forget()
     # Undamaged it loads, so that what follows is due to the damage alone.
     assert load(name).name == name
-    tried = []
     for file in place.damaged:
         path = place.folder / file
         whole = path.read_bytes()
         amounts = (-(-amount[name] // len(place.damaged)) for amount in (TRUNCATIONS, FLIPS))
-        for how, content in damages(whole, *amounts, f"{name}{file}"):
+        for _, content in damages(whole, *amounts, f"{name}{file}"):
             path.write_bytes(content)
             before = files_below(home)
             forget()
@@ -262,11 +244,9 @@ def test_a_damaged_dataset_is_never_loaded_replaced_or_deleted(
                 load(name)
             assert str(error.value).startswith(f"{path}: expected md5 {md5(whole)}; got ")
             assert files_below(home) == before
-            tried.append(how)
         path.write_bytes(whole)
     forget()
     assert load(name).name == name
-    counted(tried, name)
 
 
 MNIST_HERE = Path(os.environ.get("VAELIB_DATA") or "~/.cache/vaelib").expanduser().absolute()
@@ -280,7 +260,6 @@ def test_mnist_itself_damaged(home: Path, monkeypatch: pytest.MonkeyPatch, how: 
         pytest.skip("MNIST is not at hand: set VAELIB_DATA to check the real files")
     path = home / "data" / "MNIST" / "raw" / source.name
     path.parent.mkdir(parents=True)
-    tried = []
     for done, content in damages(source.read_bytes(), 6, 10, how):
         if done == how:
             path.write_bytes(content)
@@ -288,8 +267,6 @@ def test_mnist_itself_damaged(home: Path, monkeypatch: pytest.MonkeyPatch, how: 
             with pytest.raises(ValueError, match=f"{source.name}: expected md5 2646ac647ad5339d"):
                 load("mnist")
             assert path.read_bytes() == content
-            tried.append(done)
-    counted(tried, "MNIST itself")
 
 
 # ---- glyphs -------------------------------------------------------------------------------------
@@ -324,8 +301,7 @@ def test_a_damaged_glyphs_file_is_reported_and_never_used(
     (path,) = (home / "cache" / "vaelib").iterdir()
     whole = path.read_bytes()
     capsys.readouterr()
-    tried = []
-    for how, content in damages(whole, TRUNCATIONS["glyphs"], FLIPS["glyphs"], "glyphs"):
+    for _, content in damages(whole, TRUNCATIONS["glyphs"], FLIPS["glyphs"], "glyphs"):
         path.write_bytes(content)
         few_glyphs.clear()
         forget()
@@ -335,11 +311,8 @@ def test_a_damaged_glyphs_file_is_reported_and_never_used(
         # It is a cache of what the package draws: it is whole again, and nothing else is there.
         assert path.read_bytes() == whole
         assert list(path.parent.iterdir()) == [path]
-        tried.append(how)
-    counted(tried, "glyphs")
 
 
-# Needs the patch glyphs-size: a whole seal around too few images was an error that names nothing.
 @pytest.mark.parametrize("images", [0, 1, 7, 9])
 def test_a_sealed_glyphs_file_of_another_size_is_drawn_again(
     home: Path, few_glyphs: list[int], capsys: pytest.CaptureFixture[str], images: int

@@ -11,7 +11,6 @@ import errno
 import functools
 import gzip
 import hashlib
-import json
 import multiprocessing
 import os
 import random
@@ -50,13 +49,6 @@ TINY = {"dataset": "tiles", "hidden": (8,), "latent": 2, "epochs": 2, "batch_siz
 ONE = Experiment(**TINY, seed=7)
 SHORT = Experiment(**{**TINY, "epochs": 1}, history=False)
 MANY = [Experiment(**TINY, seed=seed, history=seed == 0) for seed in range(4)]
-
-
-def record(**figures: Any) -> None:
-    """Keep what was tried for whoever wants to count it."""
-    if folder := os.environ.get("VAELIB_FIGURES"):
-        with Path(folder, "killed.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(figures) + "\n")
 
 
 # ---- the commands, each in a process of its own -------------------------------------------------
@@ -331,7 +323,6 @@ def clear(folder: Path) -> None:
 # ---- killed -------------------------------------------------------------------------------------
 
 
-# Needs the patch lock for its last line: what a killed process left took space for ever.
 @pytest.mark.parametrize(
     "command",
     [training, storing, drawing, sweeping, reproducing, fetching],
@@ -370,7 +361,6 @@ def test_killed_at_any_moment_nothing_is_half_and_the_same_command_goes_on(
     assert stored(place) == expected
     if command is reproducing:
         assert before.items() <= stored(place).items()
-    record(test="random moments", what=command.__name__, kills=killed)
     if command is not storing:  # a bare write, without the lock of who makes a run
         assert litter(place) == []
 
@@ -438,9 +428,8 @@ def test_killed_before_each_operation_on_a_file(
             assert Child(place, command).go().answer() is None
             assert stored(place) == expected
             if found != expected:  # else only the tidying up was left to do
-                assert litter(place) == []  # needs the patch lock
+                assert litter(place) == []
         clear(place.folder)
-    record(test="each operation", what=command.__name__, kills=kills)
     assert kills >= 5
     assert stored(place) == expected
 
@@ -453,7 +442,6 @@ def test_a_sweep_killed_in_its_first_training_goes_on(place: Place, tmp_path: Pa
     child.kill()
     assert Child(place, sweeping).go().answer() is None
     assert stored(place) == expected
-    record(test="first training", what="sweeping", kills=1)
 
 
 def waiting_in_fit(place: Place) -> None:
@@ -471,7 +459,6 @@ def waiting_in_fit(place: Place) -> None:
 # ---- two at once --------------------------------------------------------------------------------
 
 
-# The four below need the patch lock: each process did the work for itself.
 @pytest.mark.parametrize(
     ("command", "made"),
     [(training, ["fit"]), (sweeping, ["fit"] * len(MANY)), (drawing, ["draw"])],
@@ -488,7 +475,6 @@ def test_all_who_ask_at_once_get_it_and_it_is_made_once(
     assert stored(place) == expected
     assert place.lines() == made
     assert not list(place.folder.rglob(".*"))
-    record(test="at once", what=command.__name__, processes=len(children), made=len(made))
 
 
 def test_all_who_ask_at_once_get_a_dataset_and_it_is_downloaded_once(
@@ -504,7 +490,6 @@ def test_all_who_ask_at_once_get_a_dataset_and_it_is_downloaded_once(
     assert sorted(asked) == once
     assert stored(place) == {f"data/MNIST/raw/{n}": c for n, c in sorted(small_mnist().items())}
     assert not list(place.folder.rglob(".*"))
-    record(test="at once", what="fetching", processes=len(children), made=1)
 
 
 def test_who_waits_for_one_that_is_killed_makes_it_himself(place: Place, tmp_path: Path) -> None:
@@ -596,7 +581,6 @@ def hindered(
     assert isinstance(found, tuple), found
     if found[0] == "cannot be tried":
         pytest.skip(f"{mechanism}: no namespace with mounts of its own here ({found[1]})")
-    record(test="hindered", what=command.__name__, mechanism=mechanism)
     return found
 
 
@@ -632,7 +616,7 @@ def test_on_a_full_disk_a_run_is_an_error_that_names_the_file_and_nothing_is_hal
     _store.write(place.runs / RUN, OLD, "old")
     said, _, _ = hindered(place, mechanism, "runs", command)
     assert os.strerror(FULL[mechanism]) in said
-    assert ".run.safetensors" in said  # needs the patch disk-full-message
+    assert ".run.safetensors" in said
     assert ".unfinished" not in said
     # With space again, the same command works.
     assert Child(place, command).go().answer() is None
@@ -661,7 +645,7 @@ def test_in_a_read_only_folder_nothing_is_trained_for_nothing(place: Place) -> N
     said, _, log = hindered(place, "read-only", "runs", training)
     assert os.strerror(errno.EROFS) in said
     assert str(place.runs) in said
-    assert log == ()  # needs the patch lock: it was trained first
+    assert log == ()
 
 
 def test_what_a_read_only_folder_holds_is_read(place: Place, asked: list[str]) -> None:

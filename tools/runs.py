@@ -1,0 +1,78 @@
+"""``make runs``: who reads which stored run. ``make prune``: those that nobody reads.
+
+usage: runs.py [prune [--yes]]    prune lists them; with --yes it deletes them
+
+What a chapter reads was noted when it was validated, so each must have been, on MNIST and on
+glyphs, since it was last changed. Tools, tests and benchmarks read a run if they name it, and an
+explorable if its data say that they come from it.
+"""
+
+import json
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from validate_book import ROOT, Stamp
+
+BOOK = ROOT / "book"
+DATASETS = ("mnist", "glyphs")
+
+
+def readers() -> tuple[dict[str, list[str]], list[str]]:
+    """Return who reads a run, and of which chapters that is not known."""
+    found: dict[str, list[str]] = defaultdict(list)
+    unknown = []
+    for chapter in sorted(BOOK.glob("*.ipynb")):
+        stamps = [Stamp.of(chapter, dataset) for dataset in DATASETS]
+        unknown += [stamp.path.stem for stamp in stamps if not stamp.is_fresh()]
+        for run in {Path(run).name for stamp in stamps for run in stamp.runs}:
+            found[run].append(chapter.stem)
+    for path in sorted((BOOK / "_static" / "explorables").glob("*.data.js")):
+        for experiment in experiments(path.read_text(encoding="utf-8")):
+            found[f"{experiment}.run.safetensors"].append(path.name.removesuffix(".data.js"))
+    for folder in ("tests", "tools", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for name in re.findall(r"[\w-]+-[0-9a-f]{12}", path.read_text(encoding="utf-8")):
+                for kind in ("run", "sweep"):
+                    found[f"{name}.{kind}.safetensors"].append(f"{folder}/{path.name}")
+    return found, unknown
+
+
+def experiments(script: str) -> list[str]:
+    """Return the names of the experiments that the data of an explorable come from."""
+    from vaelib import Experiment
+
+    canonical = re.findall(r'"experiment":("(?:[^"\\]|\\.)*")', script)
+    return [Experiment(**json.loads(json.loads(text))).name for text in canonical]
+
+
+def main() -> None:
+    """Print the table, or delete what nobody reads."""
+    found, unknown = readers()
+    stored = sorted((BOOK / "runs").glob("*.safetensors"))
+    unread = [path for path in stored if path.name not in found]
+    if unknown:
+        print(f"Not validated since the last change: {', '.join(unknown)}.")
+        print("make validate; VAELIB_DATASET=glyphs make validate", flush=True)
+    if "prune" not in sys.argv:
+        for path in stored:
+            who = ", ".join(found[path.name]) or "nobody"
+            print(f"{path.stat().st_size:>9,}  {path.name.removesuffix('.safetensors')}  {who}")
+        size = sum(path.stat().st_size for path in stored)
+        print(f"{len(stored)} runs, {size:,} bytes; {len(unread)} read by nobody")
+        return
+    if unknown:
+        raise SystemExit("Nothing is deleted.")
+    for path in unread:
+        print(path.relative_to(ROOT))
+        if "--yes" in sys.argv:
+            path.unlink()
+    print(
+        f"{len(unread)} runs that nobody reads"
+        + ("" if "--yes" in sys.argv else "; YES=1 deletes them")
+    )
+
+
+if __name__ == "__main__":
+    main()
