@@ -15,8 +15,12 @@ from pathlib import Path
 
 from validate_book import ROOT, Stamp
 
+from vaelib import Experiment, classifier_experiment
+
 BOOK = ROOT / "book"
 DATASETS = ("mnist", "glyphs")
+NAME = re.compile(r"[\w-]+-[0-9a-f]{12}\b")
+EXPERIMENT = re.compile(r'"experiment":("(?:[^"\\]|\\.)*")')
 
 
 def readers() -> tuple[dict[str, list[str]], list[str]]:
@@ -28,23 +32,19 @@ def readers() -> tuple[dict[str, list[str]], list[str]]:
         unknown += [stamp.path.stem for stamp in stamps if not stamp.is_fresh()]
         for run in {Path(run).name for stamp in stamps for run in stamp.runs}:
             found[run].append(chapter.stem)
-    for path in sorted((BOOK / "_static" / "explorables").glob("*.data.js")):
-        for experiment in experiments(path.read_text(encoding="utf-8")):
-            found[f"{experiment}.run.safetensors"].append(path.name.removesuffix(".data.js"))
+    for script in sorted((BOOK / "_static" / "explorables").glob("*.data.js")):
+        for text in EXPERIMENT.findall(script.read_text(encoding="utf-8")):
+            experiment = Experiment(**json.loads(json.loads(text)))
+            found[f"{experiment.name}.run.safetensors"].append(script.name.partition(".")[0])
     for folder in ("tests", "tools", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            for name in re.findall(r"[\w-]+-[0-9a-f]{12}", path.read_text(encoding="utf-8")):
+            for name in NAME.findall(path.read_text(encoding="utf-8")):
                 for kind in ("run", "sweep"):
                     found[f"{name}.{kind}.safetensors"].append(f"{folder}/{path.name}")
+    for dataset in DATASETS:
+        judge = classifier_experiment(dataset).name
+        found[f"{judge}.run.safetensors"].append("whoever evaluates samples")
     return found, unknown
-
-
-def experiments(script: str) -> list[str]:
-    """Return the names of the experiments that the data of an explorable come from."""
-    from vaelib import Experiment
-
-    canonical = re.findall(r'"experiment":("(?:[^"\\]|\\.)*")', script)
-    return [Experiment(**json.loads(json.loads(text))).name for text in canonical]
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ def command(strict: bool, targets: list[str]) -> list[str]:
     return [
         *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist"),
         # The project's pytest settings are for its own tests.
-        *("--override-ini", "addopts=", "--override-ini", "filterwarnings=default"),
+        *("--config-file", os.devnull, "--rootdir", "."),
         *("--nbval" if strict else "--nbval-lax", "--nbval-current-env"),
         *("--nbval-cell-timeout", str(CELL_TIMEOUT)),
         *("-p", "explain", "--quiet", "--no-header", "--color=no"),
