@@ -14,6 +14,7 @@ from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
 import run_notebooks
+import runs
 import validate_book
 
 FIGURE = "from matplotlib import pyplot\npyplot.figure().text(0, 0, 'x')\npyplot.show()"
@@ -120,54 +121,52 @@ def test_validation_forbids_training() -> None:
 # --- stamps ---------------------------------------------------------------------------------------
 
 
+RUN = "book/runs/a.run.safetensors"
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of two chapters, one of which reads a run; what stands for pytest reads them."""
-    read = "import sys, pathlib; path = pathlib.Path(sys.argv[1]); path.read_text()\n"
-    run = "text = path.with_name('a.safetensors').read_text() if path.stem == 'reader' else ''\n"
-    code = f"{read}{run}print('1 passed in 2 s'); sys.exit(text == 'bad')"
+    code = "import sys; chapter = sys.argv[1]; open(chapter).read(); run = ''\n"
+    code += "if 'reader' in chapter: run = open('book/runs/a.run.safetensors').read()\n"
+    code += "print('1 passed in 2 s'); sys.exit(run == 'bad')"
     monkeypatch.setattr(validate_book, "ROOT", tmp_path)
     monkeypatch.setattr(validate_book, "STAMPS", tmp_path / "_build")
     monkeypatch.setattr(validate_book, "dataset", lambda _: "mnist")
     monkeypatch.setattr(
         validate_book, "command", lambda _, targets: [sys.executable, "-c", code, *targets]
     )
-    for name in ("book/plain.ipynb", "book/reader.ipynb", "book/a.safetensors", "vaelib/x.py"):
+    for name in ("book/plain.ipynb", "book/reader.ipynb", RUN, "vaelib/x.py"):
         write(tmp_path / name, "old")
     return tmp_path
 
 
 def write(path: Path, text: str) -> None:
     """Write a file, as of long ago: it is the content that counts."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text(text)
     os.utime(path, (0, 0))
 
 
 def test_only_what_depends_on_a_change_is_run_again(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def validated(*arguments: str) -> tuple[int, set[str]]:
         """Exit status, and which chapters were run."""
-        monkeypatch.setattr(sys, "argv", ["validate_book.py", *arguments])
-        status = validate_book.main()
+        status = validate_book.main(arguments)
         out = capsys.readouterr().out
         return status, set(re.findall(r"^(\w+): (?:1 passed|FAILED)", out, re.M))
 
-    run = project / "book" / "a.safetensors"
     assert validated() == (0, {"plain", "reader"})
     assert validated() == (0, set())
     assert validated("plain", "--again") == (0, {"plain"})
-    write(run, "bad")
+    write(project / RUN, "bad")
     assert validated() == (1, {"reader"})
     assert validated("reader") == (1, {"reader"})  # what failed is not taken as done
-    write(run, "new")
+    write(project / RUN, "new")
     assert validated() == (0, {"reader"})
     write(project / "vaelib" / "more.py", "")
     assert validated("plain") == (0, {"plain"})
-    assert validate_book.Stamp.of(project / "book" / "reader.ipynb", "mnist").runs == [
-        "book/a.safetensors"
-    ]
 
 
 def test_a_run_that_is_not_stored_in_the_book_fails(
@@ -180,6 +179,29 @@ def test_a_run_that_is_not_stored_in_the_book_fails(
     write(elsewhere, "")
     code = f"open({str(elsewhere)!r}).read(); print('1 passed in 2 s')"
     monkeypatch.setattr(validate_book, "command", lambda *_: [sys.executable, "-c", code])
-    monkeypatch.setattr(sys, "argv", ["validate_book.py"])
-    assert validate_book.main() == 1
+    assert validate_book.main([]) == 1
     assert str(elsewhere) in capsys.readouterr().out
+
+
+def test_a_run_that_nobody_reads_is_listed_and_deleted_only_when_told(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*arguments: str) -> str:
+        runs.main(arguments)
+        return capsys.readouterr().out
+
+    monkeypatch.setattr(runs, "ROOT", project)
+    monkeypatch.setattr(runs, "BOOK", project / "book")
+    unread = project / "book" / "runs" / "b.run.safetensors"
+    write(unread, "")
+    assert validate_book.main([]) == 0
+    with pytest.raises(SystemExit, match="Nothing is deleted"):
+        said("prune", "--yes")  # what the chapters read on glyphs is not known
+    monkeypatch.setattr(validate_book, "dataset", lambda _: "glyphs")
+    assert validate_book.main([]) == 0
+    capsys.readouterr()
+    assert re.findall(r"(\S+)\.run  (.*)", said()) == [("a", "reader"), ("b", "nobody")]
+    assert said("prune").startswith("book/runs/b.run.safetensors\n1 ")
+    assert unread.exists()
+    said("prune", "--yes")
+    assert [path.name for path in unread.parent.iterdir()] == ["a.run.safetensors"]

@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from validate_book import ROOT, Stamp
@@ -47,7 +48,7 @@ def readers() -> tuple[dict[str, list[str]], list[str]]:
     return found, unknown
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Print the table, or delete what nobody reads."""
     found, unknown = readers()
     stored = sorted((BOOK / "runs").glob("*.safetensors"))
@@ -55,7 +56,7 @@ def main() -> None:
     if unknown:
         print(f"Not validated since the last change: {', '.join(unknown)}.")
         print("make validate; VAELIB_DATASET=glyphs make validate", flush=True)
-    if "prune" not in sys.argv:
+    if "prune" not in arguments:
         for path in stored:
             who = ", ".join(found[path.name]) or "nobody"
             print(f"{path.stat().st_size:>9,}  {path.name.removesuffix('.safetensors')}  {who}")
@@ -66,13 +67,13 @@ def main() -> None:
         raise SystemExit("Nothing is deleted.")
     for path in unread:
         print(path.relative_to(ROOT))
-        if "--yes" in sys.argv:
+        if "--yes" in arguments:
             path.unlink()
     print(
         f"{len(unread)} runs that nobody reads"
-        + ("" if "--yes" in sys.argv else "; YES=1 deletes them")
+        + ("" if "--yes" in arguments else "; YES=1 deletes them")
     )
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

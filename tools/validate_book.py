@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -165,9 +165,9 @@ def validate(chapter: Path, stamp: Stamp, environment: dict[str, str], strict: b
     return True
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Validate the chapters named on the command line and return the exit status."""
-    parts = [part for part in sys.argv[1:] if part != "--again"]
+    parts = [part for part in arguments if part != "--again"]
     chapters = [
         path
         for path in sorted((ROOT / "book").glob("*.ipynb"))
@@ -180,7 +180,7 @@ def main() -> int:
         strict = name == "mnist"
         print(ALL_COMPARED if strict else CLAIMS_COMPARED.format(name), flush=True)
         stamps = {path: Stamp.of(path, name) for path in chapters}
-        due = [p for p in chapters if "--again" in sys.argv or not stamps[p].is_fresh()]
+        due = [p for p in chapters if "--again" in arguments or not stamps[p].is_fresh()]
         due.sort(key=lambda path: -stamps[path].seconds)  # the longest first
         with ThreadPoolExecutor(WORKERS) as pool:
             passed = pool.map(lambda p: validate(p, stamps[p], environment, strict), due)
@@ -193,4 +193,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
