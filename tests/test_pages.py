@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -260,12 +261,13 @@ def faint_code(page: Page) -> list[str]:
              return opaque(block);
            })"""
     )
+    colours = colours_of_code(page.evaluate("document.documentElement.dataset.theme"))
+    assert colours
     faint = []
-    for ground in set(grounds):
-        for colour in colours_of_code(page.evaluate("document.documentElement.dataset.theme")):
-            dark, light = sorted((luminance(colour), luminance(ground)))
-            if (light + 0.05) / (dark + 0.05) < 4.5:
-                faint.append(f"{colour} on {ground}")
+    for ground, colour in product(set(grounds), colours):
+        dark, light = sorted((luminance(colour), luminance(ground)))
+        if (light + 0.05) / (dark + 0.05) < 4.5:
+            faint.append(f"{colour} on {ground}")
     return faint
 
 
@@ -385,6 +387,16 @@ def test_cut_code_is_noticed(context: BrowserContext, tmp_path: Path) -> None:
     (tmp_path / "bad.html").write_text(f"<!doctype html><body>{body}</body>")
     page, _ = show(context, tmp_path / "bad.html")
     assert cut_code(page) == ["y" * 80]
+
+
+def test_faint_code_is_noticed(context: BrowserContext, tmp_path: Path) -> None:
+    code = '<div class="highlight" style="background: {}"><pre>x</pre></div>'
+    for ground, faint in (("#fefefe", False), ("#999", True)):
+        (tmp_path / "bad.html").write_text(
+            f'<!doctype html><html data-theme="light"><body>{code.format(ground)}</body>'
+        )
+        page, _ = show(context, tmp_path / "bad.html")
+        assert bool(faint_code(page)) == faint
 
 
 def test_broken_links_are_noticed(tmp_path: Path) -> None:
