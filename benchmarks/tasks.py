@@ -264,7 +264,7 @@ def trained(count: int, jobs: int, threads: int, images: int, epochs: int = 1) -
         if jobs > 1:
             return clocked(partial(train_all, wanted, weights=False, jobs=jobs))
         torch.set_num_threads(threads)
-        os.environ["VAELIB_THREADS"] = str(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
         images_at_hand = load("mnist")
         return clocked(lambda: [train(each, images_at_hand) for each in wanted])
 
