@@ -105,7 +105,7 @@ Desk = Callable[[str], Explorable]
 
 
 def opened(context: BrowserContext, name: str, page: str = "") -> Explorable:
-    (path,) = HTML.glob(f"*{page or HOME[name]}.html")
+    (path,) = HTML.glob(f"{page}.html" if page else f"*{HOME[name]}.html")
     shown, complaints = show(context, path)
     assert complaints == []
     return Explorable(shown, name)

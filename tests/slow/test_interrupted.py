@@ -189,7 +189,8 @@ CONTEXT = multiprocessing.get_context("forkserver")
 def server_of_processes() -> Iterator[None]:
     """Let the processes start with this file already imported."""
     with pytest.MonkeyPatch.context() as patch:
-        here = [str(Path(__file__).parent), str(ROOT), os.environ.get("PYTHONPATH", "")]
+        here = [*map(str, (Path(__file__).parent, ROOT / "tests", ROOT))]
+        here.append(os.environ.get("PYTHONPATH", ""))
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, here)))
         patch.setenv("OMP_NUM_THREADS", "1")
         CONTEXT.set_forkserver_preload([Path(__file__).stem])
