@@ -17,7 +17,7 @@ import pytest
 import yaml
 from conftest import BOOK, CHAPTERS, ROOT
 
-from vaelib import claims
+from vaelib.book import claims
 
 sys.path.insert(0, str(ROOT / "tools"))
 sys.path.insert(0, str(BOOK / "_ext"))
