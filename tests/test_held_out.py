@@ -1,4 +1,4 @@
-"""Tables of chapters 5 and 7, once more: from the bytes of the stored weights, in NumPy alone.
+"""Two chapters' tables, once more: from the bytes of the stored weights, in NumPy alone.
 
 Nothing of the package is used but the images and the file's name: no model, no metric, no torch.
 """
@@ -122,7 +122,7 @@ def printed_table(chapter: str, header: list[str]) -> list[list[float]]:
     return [[float(word) for word in row.split()] for row in rows]
 
 
-def test_chapter_7_prints_the_trained_linear_vae_and_its_optimum() -> None:
+def test_the_linear_case_prints_the_trained_linear_vae_and_its_optimum() -> None:
     schedule = {"batch_size": 64, "learning_rate": 0.01, "final_learning_rate": 1e-5}
     network = {"model": "LinearVAE", "hidden": (), "likelihood": "gaussian"}
     name = Experiment(**network, **schedule, epochs=30, history=False).name
