@@ -4,6 +4,7 @@ import base64
 import copy
 import json
 import re
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
