@@ -41,7 +41,7 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     Returns
     -------
     Tensor (batch, latent)
-        Nats, never negative; ∞ where σ² is 0 or ∞.
+        Nats, never negative; ∞ where σ² is 0, NaN where log σ² is ∞.
     """
     # expm1 keeps the digits of σ² − 1 where a variable is all but switched off.
     return 0.5 * (torch.square(mu) + (torch.expm1(logvar) - logvar))
@@ -72,7 +72,7 @@ def reconstruction_log_likelihood(model: Model, x: Tensor, z: Tensor) -> Tensor:
     Tensor (batch,) or (samples, batch)
         Nats per image, in float32 at least.
     """
-    output = model.decoder(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
+    output = model.decoder(z.flatten(0, -2)).flatten(1).unflatten(0, z.shape[:-1])
     target = x.flatten(1)
     if output.shape[-2:] != target.shape:
         raise ValueError(

@@ -61,8 +61,7 @@ def fit(
     Raises
     ------
     ValueError
-        If a number of the schedule is not positive, there are no images, or the weights stop being
-        finite.
+        If the weights stop being finite.
     """
     if min(epochs, batch_size) < 1 or not learning_rate > 0:
         raise ValueError(
