@@ -197,8 +197,12 @@ CALLS: dict[str, tuple[int, Callable[[Case], Any]]] = {
 }
 # Not of numbers, or what the functions above return.
 ELSEWHERE = {
-    *("load", "LatentStatistics", "LikelihoodEstimate", "LinearOptimum"),
-    *("MarginalDecomposition", "PrincipalComponents"),
+    "load",
+    "LatentStatistics",
+    "LikelihoodEstimate",
+    "LinearOptimum",
+    "MarginalDecomposition",
+    "PrincipalComponents",
 }
 
 
