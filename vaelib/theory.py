@@ -80,12 +80,7 @@ def linear_vae_optimum(
     noise_variance : float
         The decoder's η².
     beta : float
-        Weight of the KL.
-
-    Returns
-    -------
-    var_mu, sigma2, kl : Tensor (directions,)
-        KL in nats.
+        Weight of the KL, which is in nats.
     """
     if not (eigenvalues >= 0).all():
         raise ValueError("eigenvalues: expected numbers >= 0")
