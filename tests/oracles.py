@@ -1,13 +1,15 @@
 """What the tests of the core share: numbers by a seed, small networks, and a second device."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch import distributions as D
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from vaelib import VAE, Autoencoder
+from vaelib import VAE, Autoencoder, Gaussian
 
 SHAPE = (1, 2, 3)  # of an image; 5 images, 4 latent variables, 3 samples: no two are alike
 
@@ -33,6 +35,25 @@ def network(kind: type[Autoencoder] = VAE, likelihood: str = "bernoulli", **sett
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     return model
+
+
+class Exact:
+    """z ~ N(0, 1), x = z + noise of variance ½; Q is the exact posterior but for a mistake."""
+
+    likelihood = Gaussian(0.5)
+
+    def __init__(self, mistake: float = 0.0):
+        self.mistake = mistake
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return 2 / 3 * x + self.mistake, torch.full_like(x, self.mistake - math.log(3))
+
+    def decoder(self, z: Tensor) -> Tensor:
+        return z
+
+    @staticmethod
+    def log_likelihood(x: Tensor) -> Tensor:
+        return D.Normal(0.0, math.sqrt(1.5)).log_prob(x).flatten()
 
 
 class Elsewhere(Tensor):

@@ -8,7 +8,7 @@ import scipy.linalg
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from oracles import network, normal, pixels, seeded
+from oracles import Exact, network, normal, pixels, seeded
 from scipy import integrate, stats
 from torch import distributions as D
 
@@ -19,36 +19,11 @@ few = settings(deadline=None, max_examples=25, database=None)
 # ---- log-likelihood -----------------------------------------------------------------------------
 
 
-class Exact:
-    """z ~ N(0, 1), x = z + noise of variance ½; Q is the exact posterior but for a mistake."""
-
-    def __init__(self, mistake=0.0):
-        self.mistake = mistake
-
-    def encode(self, x):
-        return 2 / 3 * x + self.mistake, torch.full_like(x, -math.log(3) + self.mistake)
-
-    def decoder(self, z):
-        return z
-
-    @property
-    def likelihood(self):
-        class Noise:
-            def log_prob(self, output, x):
-                return D.Normal(output, math.sqrt(0.5)).log_prob(x).sum(-1)
-
-        return Noise()
-
-
-def exact_log_likelihood(x):
-    return D.Normal(0.0, math.sqrt(1.5)).log_prob(x).flatten()
-
-
 def test_log_likelihood_is_as_exact_as_its_standard_error_says():
     x = normal(500, 1, dtype=torch.float32)
     nats, error = log_likelihood(Exact(0.4), x, 1000, seeded(1))
     assert nats.shape == error.shape == (500,)
-    scores = (nats - exact_log_likelihood(x)) / error
+    scores = (nats - Exact.log_likelihood(x)) / error
     assert scores.abs().max() < 4.5
     # Standard errors of the mean and of the deviation of 500 normal scores: 0.045 and 0.032.
     assert abs(scores.mean()) < 0.2
@@ -60,7 +35,7 @@ def test_log_likelihood_is_as_exact_as_its_standard_error_says():
 def test_one_draw_suffices_where_the_posterior_is_exact(samples):
     x = normal(20, 1, dtype=torch.float32)
     nats, error = log_likelihood(Exact(), x, samples, seeded())
-    torch.testing.assert_close(nats, exact_log_likelihood(x))
+    torch.testing.assert_close(nats, Exact.log_likelihood(x))
     assert error.max() < 1e-5
 
 
@@ -181,17 +156,7 @@ def test_a_mixture_on_the_line_agrees_with_the_integrals_and_its_standard_errors
         assert draws.mean().item() == pytest.approx(float(exact), abs=5 * error)
         # One call is as far off as it says. The deviation of 400 draws is known to 3.5 %; what the
         # images themselves differ by is in the error too, so it is never too small.
-        assert 0.9 < (said.mean() / draws.std()).item() < 1.6
-
-
-def test_nearly_collapsed_posteriors_have_an_information_within_its_error_of_its_limits():
-    for key in range(5):
-        parts = marginal_decomposition(
-            0.02 * normal(500, 8, key=key), 0.02 * normal(500, 8, key=key + 9), seeded(key + 99)
-        )
-        assert -4 * parts.information_error < parts.mutual_information
-        assert parts.mutual_information < parts.mean_kl + 4 * parts.information_error
-        assert 0 < parts.information_error < 0.01
+        assert 0.9 < (said.mean() / draws.std()).item() < 1.4
 
 
 @few

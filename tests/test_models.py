@@ -177,27 +177,6 @@ def test_the_learned_variance_starts_where_it_is_told_and_falls_to_the_mean_squa
     assert nats == pytest.approx(0.5 * math.log(2 * math.pi * math.e * error))
 
 
-def test_a_linear_autoencoder_reaches_the_error_of_pca():
-    random = np.random.default_rng(0)
-    factors = random.normal(size=(200, 2)) @ random.normal(size=(2, 16))
-    values = 128 + 25 * factors + random.normal(scale=5, size=(200, 16))
-    images = torch.from_numpy(values.clip(0, 255).astype(np.uint8)).reshape(200, 1, 4, 4)
-    x = images.numpy().reshape(200, 16) / 255
-    singular = np.linalg.svd(x - x.mean(0), compute_uv=False)
-    torch.manual_seed(0)
-    model = Autoencoder((1, 4, 4), (), 2, likelihood="gaussian").double()
-
-    def loss(x, epoch):
-        return -reconstruction_log_likelihood(model, x, model.encode(x)[0]).mean()
-
-    for rate in (5e-2, 1e-2):
-        fit(model, images, loss, epochs=400, batch_size=200, learning_rate=rate)
-    decoded = model.decode(model.encode(torch.from_numpy(x).reshape(200, 1, 4, 4))[0])
-    error = np.mean((decoded.detach().numpy().reshape(200, 16) - x) ** 2)
-    # No linear map through two variables does better than PCA [Eckart and Young 1936].
-    assert 1 - 1e-9 < error / (singular[2:] ** 2).sum() * x.size < 1.05
-
-
 # ---- pruning ------------------------------------------------------------------------------------
 
 KINDS = [

@@ -7,10 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import network
 from scipy import optimize, stats
 
-from vaelib import LinearVAE, linear_vae_optimum, log_likelihood, principal_components, theory
+from vaelib import linear_vae_optimum, principal_components, theory
 
 several = settings(deadline=None, max_examples=50, database=None)
 spectra = st.lists(st.floats(0, 1e3), min_size=1, max_size=6)
@@ -224,24 +223,3 @@ def test_probabilistic_pca_by_em_finds_the_same_optimum(seed):
     np.testing.assert_allclose(sigma2, expected.sigma2, atol=1e-6)
     means = np.linalg.eigvalsh(np.cov(z.T, bias=True))[::-1]
     np.testing.assert_allclose(means, expected.var_mu, atol=1e-6)
-
-
-# ---- the exact log-likelihood -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("learn", [False, True])
-def test_importance_sampling_finds_the_exact_log_likelihood_of_a_linear_vae(learn):
-    model = network(LinearVAE, "gaussian", hidden=(), learn_variance=learn)
-    x = torch.rand(9, 1, 2, 3, generator=torch.Generator().manual_seed(0)).double()
-    w, bias = (model.decoder[0].weight.detach().numpy(), model.decoder[0].bias.detach().numpy())
-    exact = exact_log_likelihood(w, bias, model.decoder_variance.item(), x.numpy().reshape(9, 6))
-    # The exact posterior's mean, and a variance that covers it in every direction.
-    precision = w.T @ w / model.decoder_variance.item() + np.eye(4)
-    to_mean = np.linalg.solve(precision, w.T / model.decoder_variance.item())
-    with torch.no_grad():
-        model.mu.weight.copy_(torch.from_numpy(to_mean))
-        model.mu.bias.copy_(torch.from_numpy(-to_mean @ bias))
-        model.logvar.bias.zero_()
-    nats, error = log_likelihood(model, x, 20_000, torch.Generator().manual_seed(1))
-    assert error.max() < 0.05
-    assert (np.abs(nats.numpy() - exact) < 5 * error.numpy()).all()
