@@ -23,12 +23,12 @@ export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
 # Directories are listed too: their time changes when a file in them goes.
-BOOK_SOURCES := _config.yml _toc.yml benchmarks/results.md tests/figures.md book/. vaelib/. \
-  $(shell find book vaelib tools -type f -not -path '*/.*' -not -path '*/__pycache__/*' -not -path 'book/runs/*' 2>/dev/null)
+BOOK_SOURCES := _config.yml _toc.yml benchmarks/results.md \
+  $(shell find book vaelib tools -not -path '*/.*' -not -path '*/__pycache__*' -not -path 'book/runs*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve test unit pages validate check format notebooks new-chapter class explorables reproduce bench mutants figures rehearse lock clean distclean
+.PHONY: help book serve test test-slow unit pages validate check runs prune format notebooks new-chapter class explorables reproduce bench mutants rehearse lock lab clean distclean
 
 help:  ## list the targets
 	@echo 'usage: make TARGET'
@@ -53,7 +53,11 @@ $(VENV)/.full: $(VENV)/.book
 	  echo 'installing the CPU builds of torch and torchvision'; \
 	  $(PIP) install $(LOCKED) --no-deps --index-url $(CPU_WHEELS) torch torchvision \
 	  || echo 'that failed: taking the ordinary builds'; fi
-	$(PIP) install $(LOCKED) --group test --editable .
+	$(PIP) install $(LOCKED) --group test --editable '.[lab,book,cluster]'
+	@touch $@
+
+$(VENV)/.jupyterlab: $(VENV)/.full
+	$(PIP) install $(LOCKED) --group jupyterlab
 	@touch $@
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -64,7 +68,7 @@ book: _build/.book  ## build the HTML from the stored outputs (no torch, no data
 # A build that warned is not kept as built: Sphinx would not repeat the warnings of pages it has already read.
 # --all, since Sphinx takes over a changed style sheet or script only when it writes pages.
 _build/.book: $(VENV)/.book $(BOOK_SOURCES)
-	@$(VENV)/bin/jupyter-book build book --path-output . --config _config.yml --toc $(CURDIR)/_toc.yml --all --warningiserror --nitpick --keep-going --quiet \
+	@$(VENV)/bin/jupyter-book build book --path-output . --config _config.yml --toc "$(CURDIR)/_toc.yml" --all --warningiserror --nitpick --keep-going --quiet \
 	  || { rm -rf _build/.doctrees; exit 1; }
 	@touch $@
 
@@ -73,24 +77,32 @@ serve: book  ## serve the built book at http://127.0.0.1:8000
 
 # --- testing ---------------------------------------------------------------------------------------------------
 
-test: $(VENV)/.full book  ## everything: format, lint, types, unit tests, pages, every chapter run and compared
-	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory validate
+PYTEST := $(PYTHON) -m pytest -n $(WORKERS) --dist worksteal
 
-unit: $(VENV)/.full book  ## the unit tests, with the gates on the stored chapters and the built pages
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
-
-pages: $(VENV)/.full book  ## only the tests of the built pages, in a browser without network
-	$(PYTHON) -m pytest tests/test_pages.py
-
-validate: $(VENV)/.full  ## run every chapter and compare with its stored outputs (CHAPTER=sparsity for one)
-	$(PYTHON) tools/validate_book.py $(CHAPTER)
+test: check unit validate  ## everything that a change can break: check, unit and validate
 
 check: $(VENV)/.full  ## format, lint and types
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy --strict vaelib
+
+unit: $(VENV)/.full book  ## the unit tests, with the gates on the stored chapters and the built pages
+	$(PYTEST)
+
+validate: $(VENV)/.full  ## run the chapters that changed and compare with what is stored (CHAPTER=sparsity, AGAIN=1)
+	$(PYTHON) tools/validate_book.py $(CHAPTER) $(if $(AGAIN),--again)
+
+test-slow: $(VENV)/.full book  ## what is slow by nature: kills, damage, planted faults, every colour of every page
+	$(PYTEST) -rs tests/slow
+
+pages: $(VENV)/.full book  ## only the tests of the built pages, in a browser without network
+	$(PYTEST) tests/test_pages.py tests/test_explorables.py
+
+runs: $(VENV)/.full  ## which chapter, explorable or test reads which stored run, and how large it is
+	$(PYTHON) tools/runs.py
+
+prune: $(VENV)/.full  ## list the stored runs that nobody reads; YES=1 deletes them
+	$(PYTHON) tools/runs.py prune $(if $(YES),--yes)
 
 # --- working on it ----------------------------------------------------------------------------------------------
 
@@ -111,7 +123,7 @@ explorables: $(VENV)/.full  ## write the numbers and still pictures of what read
 	$(PYTHON) tools/explorables.py
 
 reproduce: $(VENV)/.full  ## train everything again and check every claim; can be stopped and goes on
-	$(PYTHON) -m vaelib.reproduce
+	$(PYTHON) -m vaelib.lab.reproduce
 
 bench: $(VENV)/.full  ## time training beside its limit and beside others; writes benchmarks/results.md
 	@test -d _build/peers/jax || $(PIP) install --quiet --no-deps --target _build/peers $(PEERS)
@@ -124,14 +136,15 @@ $(VENV)/.mutants: $(VENV)/.full
 mutants: $(VENV)/.mutants  ## change the package in thousands of small ways: does a unit test notice?
 	$(PYTHON) tools/mutants.py $(MODULES)
 
-figures: $(VENV)/.full book  ## count what the checks catch, for the page on how this book is checked
-	$(PYTHON) tools/figures.py
-
 rehearse: $(VENV)/.full  ## run every chapter as Binder would, with 2 GB and one core (CHAPTER=sparsity for one)
 	$(PYTHON) tools/rehearse_binder.py $(CHAPTER)
 
-lock: $(VENV)/.full  ## resolve pyproject.toml anew into requirements.lock and environment.yml
-	$(PYTHON) tools/lock.py
+lab: $(VENV)/.jupyterlab  ## open the chapters in JupyterLab, with the text rendered as in the book
+	$(VENV)/bin/jupyter lab book
+
+# Not $(VENV)/.full, which installs with the old lock.
+lock: $(VENV)/.created  ## resolve pyproject.toml into requirements.lock and environment.yml (PACKAGE=joblib moves that alone)
+	$(PYTHON) tools/lock.py $(PACKAGE)
 
 clean:  ## remove what was built
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

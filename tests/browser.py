@@ -3,14 +3,15 @@
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import axe_playwright_python
 import pytest
-from conftest import ROOT
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-HTML = ROOT / "_build" / "html"
+HTML = Path(__file__).resolve().parent.parent / "_build" / "html"
 PAGES = sorted(path for path in HTML.glob("*.html") if path.name != "search.html")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -21,25 +22,16 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium or Chrome, whichever the system has."""
+@contextmanager
+def started() -> Iterator[Browser]:
+    """Start Chromium or Chrome, whichever the system has."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
     with sync_playwright() as playwright:
-        instance = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield instance
-        instance.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A fresh profile on a phone."""
-    context = browser.new_context(viewport=PHONE)  # type: ignore[arg-type]
-    context.set_default_timeout(60_000)
-    yield context
-    context.close()
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 # Maths typeset and fonts in; then a moment for whatever still wants the network to ask for it.
@@ -74,3 +66,39 @@ def show(context: BrowserContext, path: Path) -> tuple[Page, list[str]]:
     page.goto(path.as_uri(), wait_until="load")
     page.evaluate(SETTLED)
     return page, complaints
+
+
+def change_scheme(page: Page, scheme: str) -> None:
+    """Show the page as in daylight or at night."""
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+    # While a colour changes gradually, its contrast is that of neither page.
+    page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
+
+
+# --- axe ----------------------------------------------------------------------------------------
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+# These take nearly all of axe's time, and most of that goes into single letters of formulas and
+# words of code: thousands of elements in a few colours.
+OF_COLOUR = ["color-contrast", "link-in-text-block"]
+MANY_AND_SMALL = [["mjx-container"], [".highlight pre"]]
+# Without its loading of style sheets by fetch, which a page opened from disk may not do.
+RUN_AXE = """async ([exclude, options]) => {
+  const found = await axe.run(
+    { include: document, exclude }, { preload: false, resultTypes: ["violations"], ...options });
+  return found.violations
+    .filter(rule => ["serious", "critical"].includes(rule.impact))
+    .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)}`));
+}"""
+
+
+def axe(page: Page, colours: bool | None = None, everywhere: bool = True) -> list[str]:
+    """Return what axe finds serious: by all rules, by those of colour alone, or by the others."""
+    page.evaluate(AXE)
+    options = {
+        None: {},
+        True: {"runOnly": {"type": "rule", "values": OF_COLOUR}},
+        False: {"rules": {rule: {"enabled": False} for rule in OF_COLOUR}},
+    }[colours]
+    return page.evaluate(RUN_AXE, [[] if everywhere else MANY_AND_SMALL, options])

@@ -1,10 +1,14 @@
 """What several test files need."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
@@ -23,5 +27,21 @@ def notebook(chapter: Path) -> dict[str, Any]:
     return json.loads(chapter.read_text(encoding="utf-8"))
 
 
-# After what it takes from here.
-from browser import browser, context  # noqa: E402, F401
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """One browser for all tests of a process; only those that ask for it need playwright."""
+    from browser import started
+
+    with started() as browser:
+        yield browser
+
+
+@pytest.fixture
+def context(browser: "Browser") -> "Iterator[BrowserContext]":
+    """A fresh profile on a phone."""
+    from browser import PHONE
+
+    context = browser.new_context(viewport=PHONE)  # type: ignore[arg-type]
+    context.set_default_timeout(60_000)
+    yield context
+    context.close()

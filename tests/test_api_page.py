@@ -18,7 +18,8 @@ def test_every_public_name_has_an_entry_that_says_something(page, room):
     public = {
         name
         for name, thing in vars(import_module(room)).items()
-        if name[0] != "_" and (name.isupper() or getattr(thing, "__module__", "").startswith("vaelib"))
+        if name[0] != "_"
+        and (name.isupper() or getattr(thing, "__module__", "").startswith("vaelib"))
     }
     section = page.find(id=room.replace(".", "-"))
     entries = {

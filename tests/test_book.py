@@ -5,7 +5,6 @@ import copy
 import json
 import re
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import yaml
 from conftest import BOOK, CHAPTERS, ROOT
 
-from vaelib import claims
+from vaelib.book import claims
 
 sys.path.insert(0, str(ROOT / "tools"))
 sys.path.insert(0, str(BOOK / "_ext"))
@@ -25,7 +24,6 @@ import chapters
 import class_notebooks
 import new_chapter
 import run_notebooks
-import validate_book
 
 MAX_BYTES = 700_000
 MAX_RUNS_BYTES = 40_000_000
@@ -445,95 +443,7 @@ def test_every_gate_is_seen_failing() -> None:
     assert {gate for gate, _ in SPOILED.values()} == {*gates.EVERY_NOTEBOOK, *gates.EVERY_CHAPTER}
 
 
-# --- the validation can fail --------------------------------------------------------------------
-
-TINY = [
-    (["1 + 1"], []),
-    (["for number in range(3):\n", "    print(number)"], []),
-    (['print("✓ holds · tiny · One is one.")'], ["nbval-check-output"]),
-]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A chapter of three cells, stored by the tool that stores the book's."""
-    cells = []
-    for source, tags in TINY:
-        cells.append(nbformat.v4.new_code_cell("".join(source)))
-        cells[-1].metadata = {"tags": tags} if tags else {}
-    path = tmp_path_factory.mktemp("stored") / "tiny.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-    run_notebooks.run(path)
-    return path
-
-
-def spoiled(notebook: dict[str, Any], old: str, new: str) -> dict[str, Any]:
-    """A copy of a notebook with one stored output changed."""
-    outputs = json.dumps([cell["outputs"] for cell in notebook["cells"]], ensure_ascii=False)
-    assert old in outputs
-    result = copy.deepcopy(notebook)
-    for cell, output in zip(result["cells"], json.loads(outputs.replace(old, new, 1)), strict=True):
-        cell["outputs"] = output
-    return result
-
-
-VALIDATED = {
-    "true": ("", "", []),
-    "another-result": ('"2"', '"3"', ["Cell 0"]),
-    "another-number-printed": ("1\\n", "7\\n", ["Cell 1"]),
-    "another-verdict": ("✓ holds", "✗ FAILS", ["Cell 2"]),
-}
-
-
-@pytest.fixture(scope="module", params=[True, False], ids=["strict", "lax"])
-def validation(
-    request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[bool, str]:
-    """Validate all of the above at once; return what pytest said."""
-    folder = tmp_path_factory.mktemp("validated")
-    stored = json.loads(tiny.read_text(encoding="utf-8"))
-    for name, (old, new, _) in VALIDATED.items():
-        (folder / f"{name}.ipynb").write_text(
-            json.dumps(spoiled(stored, old, new)), encoding="utf-8"
-        )
-    raising = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell("1 / 0", execution_count=1)]
-    )
-    nbformat.write(raising, folder / "raises.ipynb")
-    # Not a part of the pytest run it is started from.
-    settings = {k: v for k, v in validate_book.settings().items() if not k.startswith("PYTEST_")}
-    result = subprocess.run(
-        [*validate_book.command(request.param, ["."], workers=1), "-rf"],
-        cwd=folder,
-        env=settings,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 1, result.stdout + result.stderr
-    return request.param, result.stdout
-
-
-@pytest.mark.parametrize("name", VALIDATED)
-def test_validation_fails_exactly_where_an_output_was_changed(
-    validation: tuple[bool, str], name: str
-) -> None:
-    strict, report = validation
-    expected = VALIDATED[name][2]
-    if not strict and name != "another-verdict":
-        # Without MNIST numbers may differ; verdicts may not.
-        expected = []
-    assert re.findall(rf"^FAILED {name}\.ipynb::.*?(Cell \d+)", report, re.M) == expected, report
-
-
-def test_validation_fails_when_a_cell_raises(validation: tuple[bool, str]) -> None:
-    assert re.search(r"^FAILED raises\.ipynb::.*Cell 0", validation[1], re.M), validation[1]
-
-
-def test_storing_a_chapter_twice_changes_nothing(tiny: Path) -> None:
-    before = tiny.read_bytes()
-    run_notebooks.run(tiny)
-    assert tiny.read_bytes() == before
+# --- storing a chapter ---------------------------------------------------------------------------
 
 
 def test_a_progress_bar_is_not_stored_and_a_warning_is() -> None:
@@ -554,8 +464,7 @@ def test_only_what_mnist_gives_is_stored(monkeypatch: pytest.MonkeyPatch) -> Non
         run_notebooks.main()
 
 
-def test_validation_forbids_training() -> None:
-    assert validate_book.settings()["VAELIB_TRAIN"] == "never"
+# --- the front page ------------------------------------------------------------------------------
 
 
 def test_the_picture_of_the_readme_is_the_one_the_intro_computed() -> None:

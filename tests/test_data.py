@@ -185,7 +185,7 @@ def test_pixels_keep_device_and_do_not_depend_on_the_default_type(monkeypatch):
     finally:
         torch.set_default_dtype(torch.float32)
     assert to_pixels(stored.to("meta")).device.type == "meta"
-    pixels = torch.rand(3)
+    pixels = torch.rand(3, requires_grad=True)
     assert to_pixels(pixels) is pixels, "nothing to convert costs no memory"
     assert to_pixels(torch.zeros(0, 1, 8, 8)).shape == (0, 1, 8, 8)
 
@@ -353,6 +353,26 @@ def test_files_are_checked_where_md5_is_barred_from_security(raw, monkeypatch):
     known = hashlib.md5
     monkeypatch.setattr(hashlib, "md5", md5_under_fips)
     assert is_small_mnist(load("mnist"))
+
+
+def test_what_another_process_has_made_meanwhile_is_used(home, server, draws, monkeypatch):
+    @contextlib.contextmanager
+    def waited(path):
+        if path.name == "mnist":
+            lay_out(home / "data", FILES)
+        else:
+            lay_out(path.parent, {path.name: stored})
+        yield
+
+    load("glyphs")
+    (path,) = (home / "cache/vaelib").iterdir()
+    stored = path.read_bytes()
+    path.unlink()
+    for module in (mnist, glyphs):
+        monkeypatch.setattr(module, "exclusive_lock", waited)
+    assert is_small_mnist(load("mnist"))
+    assert load_again("glyphs").name == "glyphs"
+    assert (server, draws) == ([], [70])
 
 
 # ---- downloads that fail ------------------------------------------------------------------------

@@ -1,13 +1,14 @@
 """The explorables do what they say: by mouse, finger and keyboard, and as torch would."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from browser import DESK, HTML, PHONE, show
+from browser import DESK, HTML, PHONE, change_scheme, show
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
 from test_explorables_data import kept
 
@@ -22,6 +23,8 @@ HOME = {
 LEVEL = 1 / 255  # of grey
 
 pytestmark = pytest.mark.skipif(not HTML.is_dir(), reason="the book is not built: make book")
+every = pytest.mark.parametrize("name", HOME)
+FRAMES = "() => new Promise(go => requestAnimationFrame(() => requestAnimationFrame(go)))"
 
 
 class Explorable:
@@ -31,6 +34,9 @@ class Explorable:
         self.page = page
         self.section: Locator = page.locator(f'section[data-explorable="{name}"]').first
         self.section.scroll_into_view_if_needed()
+        self.start = self.state
+        radios = self.section.locator("input[type=radio]")
+        self.chosen = radios.evaluate_all("radios => radios.map(radio => radio.checked)")
 
     def ask(self, expression: str, argument: Any = None) -> Any:
         """Evaluate an expression of ``it``, the handle, and ``given``; arrays become lists."""
@@ -41,21 +47,53 @@ class Explorable:
         }}"""
         return self.section.evaluate(script, argument)
 
+    def set(self, **state: Any) -> None:
+        self.ask("it.set(given) || null", state)
+        self.settle()
+
+    def reset(self) -> "Explorable":
+        """Put everything back where it was when the page was opened."""
+        self.page.bring_to_front()
+        self.section.evaluate(
+            """(section, chosen) => [...section.querySelectorAll("input[type=radio]")]
+                 .forEach((radio, at) => chosen[at] && !radio.checked && radio.click())""",
+            self.chosen,
+        )
+        self.set(**self.start)
+        return self
+
     @property
     def state(self) -> dict[str, Any]:
         return self.ask("it.state()")
 
     def settle(self) -> None:
-        """Let the next frames be drawn, and the quiet line speak."""
-        self.page.wait_for_timeout(350)
+        """Let what was asked for be drawn."""
+        self.page.evaluate(FRAMES)
 
     @property
     def said(self) -> str:
-        self.settle()
+        """The quiet line, which waits until the reader has stopped moving things."""
+        self.page.wait_for_timeout(350)
         return self.section.locator("[aria-live=polite]").inner_text()
 
     def press(self, name: str) -> None:
         self.section.get_by_role("button", name=name).click()
+        self.settle()
+
+    def choose(self, name: str) -> None:
+        self.section.get_by_role("radio", name=name, exact=True).check()
+        self.settle()
+
+    def drag(self, place: str, start: tuple[float, float], by: tuple[float, float]) -> None:
+        """Drag from a place inside a part, in shares of its size, by so many pixels."""
+        self.section.locator(place).scroll_into_view_if_needed()
+        box = self.section.locator(place).bounding_box()
+        assert box
+        x, y = box["x"] + start[0] * box["width"], box["y"] + start[1] * box["height"]
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + by[0], y + by[1], steps=5)
+        self.page.mouse.up()
         self.settle()
 
     def picture(self) -> bytes:
@@ -63,36 +101,56 @@ class Explorable:
         return self.section.locator(".explorable-stage").screenshot()
 
 
-@pytest.fixture(params=HOME)
-def name(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture
-def desk(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
-    yield context
-    context.close()
+Desk = Callable[[str], Explorable]
 
 
 def opened(context: BrowserContext, name: str, page: str = "") -> Explorable:
-    shown, complaints = show(context, HTML / f"{page or HOME[name]}.html")
+    (path,) = HTML.glob(f"{page}.html" if page else f"*{HOME[name]}.html")
+    shown, complaints = show(context, path)
     assert complaints == []
     return Explorable(shown, name)
+
+
+@pytest.fixture(scope="module")
+def desk(browser: Browser) -> Iterator[Desk]:
+    """Each in its chapter, on a page that is opened once; as new for each test."""
+    context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
+    first = cache(lambda name: opened(context, name))
+    yield lambda name: first(name).reset()
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def phone(browser: Browser) -> Iterator[Page]:
+    """All of them in the gallery, under a finger."""
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
+    yield opened(context, "water-level", "gallery").page
+    context.close()
+
+
+@pytest.fixture
+def it(desk: Desk, name: str) -> Explorable:
+    return desk(name)
 
 
 # --- all of them ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", ["gallery", ""])
-def test_it_is_alive_in_its_chapter_and_in_the_gallery(
-    context: BrowserContext, name: str, page: str
-) -> None:
-    it = opened(context, name, page)
+def alive(it: Explorable) -> bool:
     assert it.section.get_attribute("data-live") is not None
     assert it.section.locator(".explorable-stage").is_visible()
     assert not it.section.locator(".explorable-static").is_visible()
-    assert "Try this" in it.section.inner_text()
+    return "Try this" in it.section.inner_text()
+
+
+@every
+def test_it_is_alive_in_its_chapter(it: Explorable) -> None:
+    assert alive(it)
+
+
+@every
+def test_it_is_alive_in_the_gallery_on_a_phone(phone: Page, name: str) -> None:
+    assert alive(Explorable(phone, name))
 
 
 def test_the_start_page_opens_with_the_sliders(context: BrowserContext) -> None:
@@ -101,33 +159,27 @@ def test_the_start_page_opens_with_the_sliders(context: BrowserContext) -> None:
     assert place < PHONE["height"]
 
 
-def test_without_scripts_a_figure_has_the_same_message(browser: Browser, name: str) -> None:
-    context = browser.new_context(viewport=PHONE, java_script_enabled=False)  # type: ignore[arg-type]
+@pytest.mark.parametrize("scripts", ["off", "broken"])
+def test_without_its_script_a_figure_has_the_same_message(browser: Browser, scripts: str) -> None:
+    context = browser.new_context(viewport=PHONE, java_script_enabled=scripts != "off")  # type: ignore[arg-type]
     page = context.new_page()
-    page.goto((HTML / f"{HOME[name]}.html").as_uri())
-    section = page.locator(f'section[data-explorable="{name}"]')
-    figure = section.locator(".explorable-static img")
-    assert figure.is_visible()
-    assert len(figure.get_attribute("alt") or "") > 100
-    assert section.locator(".explorable-stage").inner_html() == ""
-    # Links are told from the text, though no script has chosen between light and dark.
+    page.route("**/*.data.js*", lambda route: route.abort())
+    page.goto((HTML / "gallery.html").as_uri())
+    for name in HOME:
+        section = page.locator(f'section[data-explorable="{name}"]')
+        figure = section.locator(".explorable-static img")
+        assert figure.is_visible(), name
+        assert len(figure.get_attribute("alt") or "") > 100
+        assert section.locator(".explorable-stage").inner_html() == ""
+    # Links are told from the text, even where no script has chosen between light and dark.
     link = page.locator(".bd-article p a.reference").first
     colour = "element => getComputedStyle(element).color"
     assert link.evaluate(colour) != page.locator(".bd-article p").first.evaluate(colour)
     context.close()
 
 
-def test_a_script_that_fails_leaves_the_figure(context: BrowserContext, name: str) -> None:
-    page = context.new_page()
-    page.route("**/*.data.js*", lambda route: route.abort())
-    page.goto((HTML / f"{HOME[name]}.html").as_uri())
-    section = page.locator(f'section[data-explorable="{name}"]')
-    assert section.locator(".explorable-static img").is_visible()
-    assert section.locator(".explorable-stage").inner_html() == ""
-
-
-def test_the_keyboard_alone_suffices(desk: BrowserContext, name: str) -> None:
-    it = opened(desk, name)
+@every
+def test_the_keyboard_alone_suffices(it: Explorable) -> None:
     controls = it.section.locator("input:visible, button:visible, [tabindex='0']:visible")
     controls.first.evaluate("element => element.focus()")
     reached = set()
@@ -145,9 +197,7 @@ def test_the_keyboard_alone_suffices(desk: BrowserContext, name: str) -> None:
         assert seen, f"the focus on a {kind} cannot be seen"
         if kind in ("range", "radio", "button", "submit"):
             before = it.section.evaluate("section => section.innerHTML"), it.state
-            it.page.keyboard.press(
-                {"range": "ArrowRight", "radio": "ArrowRight"}.get(kind, "Enter")
-            )
+            it.page.keyboard.press("ArrowRight" if kind in ("range", "radio") else "Enter")
             it.settle()
             after = it.section.evaluate("section => section.innerHTML"), it.state
             assert after != before or kind == "button", f"a key on a {kind} does nothing"
@@ -155,67 +205,62 @@ def test_the_keyboard_alone_suffices(desk: BrowserContext, name: str) -> None:
     assert "range" in reached
 
 
-def test_every_control_has_a_name_and_says_its_value(desk: BrowserContext, name: str) -> None:
-    it = opened(desk, name)
+@every
+def test_every_control_has_a_name_and_says_its_value(it: Explorable) -> None:
     for control in it.section.locator("input[type=range]").all():
         assert control.get_attribute("aria-valuetext")
         assert control.evaluate("input => input.labels.length && input.labels[0].innerText.trim()")
 
 
-def test_no_motion_where_none_is_wanted(browser: Browser, name: str) -> None:
+def test_no_motion_where_none_is_wanted(browser: Browser) -> None:
     context = browser.new_context(viewport=DESK, reduced_motion="reduce")  # type: ignore[arg-type]
-    it = opened(context, name)
-    before = it.state
-    it.settle()
-    assert it.state == before  # nothing starts by itself
-    assert it.page.evaluate("document.getAnimations().length") == 0
+    page = opened(context, "water-level", "gallery").page
+    all_of_them = [Explorable(page, name) for name in HOME]
+    page.wait_for_timeout(300)
+    assert all(it.state == it.start for it in all_of_them)  # nothing starts by itself
+    assert page.evaluate("document.getAnimations().length") == 0
     context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_follows_the_theme(browser: Browser, name: str, scheme: str) -> None:
-    context = browser.new_context(viewport=DESK, color_scheme=scheme)  # type: ignore[arg-type]
-    it = opened(context, name)
-    ink, ground = it.section.evaluate(
-        """section => [[section, "color"], [document.body, "backgroundColor"]]
-             .map(([part, property]) => getComputedStyle(part)[property])"""
-    )
-    light = [
-        sum(map(float, colour[colour.index("(") + 1 : -1].split(",")[:3]))
-        for colour in (ink, ground)
-    ]
-    assert (light[0] < light[1]) == (scheme == "light")
-    context.close()
+@every
+def test_it_follows_the_theme(it: Explorable) -> None:
+    for scheme in ("dark", "light"):
+        change_scheme(it.page, scheme)
+        ink, ground = it.section.evaluate(
+            """section => [[section, "color"], [document.body, "backgroundColor"]]
+                 .map(([part, property]) => getComputedStyle(part)[property])"""
+        )
+        light = [
+            sum(map(float, colour[colour.index("(") + 1 : -1].split(",")[:3]))
+            for colour in (ink, ground)
+        ]
+        assert (light[0] < light[1]) == (scheme == "light")
 
 
 # --- the decoders ---------------------------------------------------------------------------------
 
 
-def decoder(experiment: str) -> Any:
-    return Experiment(**json.loads(experiment)).run().model()
+def torchs(drawn: Any, experiment: str, z: torch.Tensor) -> bool:
+    """Whether pixels are those that the decoder of a stored run gives for these codes."""
+    right = Experiment(**json.loads(experiment)).run().model().decode(z).flatten(1).numpy()
+    apart = np.abs(np.array(drawn) - right)
+    return apart.max() < 1e-2 and apart.mean() < LEVEL / 10
 
 
-def test_the_sliders_decoder_is_torchs(desk: BrowserContext) -> None:
-    it = opened(desk, "sixteen-sliders")
+def test_the_sliders_decoder_is_torchs(desk: Desk) -> None:
     z = torch.randn(200, 16, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
-    drawn = np.array(it.ask("given.map(z => it.decode(z))", z.tolist()))
-    right = decoder(kept("sixteen-sliders")["experiment"]).decode(z).flatten(1).numpy()
-    assert np.abs(drawn - right).max() < 1e-2
-    assert np.abs(drawn - right).mean() < LEVEL / 10
+    drawn = desk("sixteen-sliders").ask("given.map(z => it.decode(z))", z.tolist())
+    assert torchs(drawn, kept("sixteen-sliders")["experiment"], z)
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_the_planes_decoders_are_torchs(desk: BrowserContext, which: int) -> None:
-    it = opened(desk, "latent-plane")
+def test_the_planes_decoders_are_torchs(desk: Desk, which: int) -> None:
     model = kept("latent-plane")["models"][which]
     z = torch.rand(200, 2, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     z = (2 * z - 1) * model["reach"]
-    drawn = np.array(
-        it.ask("given[1].map(z => it.decode(given[0], z))", [model["name"], z.tolist()])
-    )
-    right = decoder(model["experiment"]).decode(z).flatten(1).numpy()
-    assert np.abs(drawn - right).max() < 1e-2
-    assert np.abs(drawn - right).mean() < LEVEL / 10
+    decode = "given[1].map(z => it.decode(given[0], z))"
+    drawn = desk("latent-plane").ask(decode, [model["name"], z.tolist()])
+    assert torchs(drawn, model["experiment"], z)
 
 
 DRAW = {
@@ -225,8 +270,7 @@ DRAW = {
 
 
 @pytest.mark.parametrize("name", DRAW)
-def test_a_decoder_leaves_time_for_the_rest_of_a_frame(desk: BrowserContext, name: str) -> None:
-    it = opened(desk, name)
+def test_a_decoder_leaves_time_for_the_rest_of_a_frame(it: Explorable, name: str) -> None:
     milliseconds = it.section.evaluate(
         f"""section => {{
           const it = section.explorable;
@@ -243,8 +287,8 @@ def test_a_decoder_leaves_time_for_the_rest_of_a_frame(desk: BrowserContext, nam
 # --- sixteen sliders ------------------------------------------------------------------------------
 
 
-def test_inactive_sliders_do_nothing_and_the_most_active_one_much(desk: BrowserContext) -> None:
-    it = opened(desk, "sixteen-sliders")
+def test_inactive_sliders_do_nothing_and_the_most_active_one_much(desk: Desk) -> None:
+    it = desk("sixteen-sliders")
     active, order = it.ask("it.active"), it.ask("it.order")
     digits = kept("sixteen-sliders")["digits"]
 
@@ -264,8 +308,8 @@ def test_inactive_sliders_do_nothing_and_the_most_active_one_much(desk: BrowserC
     assert active[order[0]]
 
 
-def test_one_slider_moves_its_variable_and_nothing_else(desk: BrowserContext) -> None:
-    it = opened(desk, "sixteen-sliders")
+def test_one_slider_moves_its_variable_and_nothing_else(desk: Desk) -> None:
+    it = desk("sixteen-sliders")
     for rank in (0, 15):
         before, picture = it.state, it.picture()
         variable = it.ask("it.order")[rank]
@@ -282,8 +326,8 @@ def test_one_slider_moves_its_variable_and_nothing_else(desk: BrowserContext) ->
         assert it.picture() != picture  # the slider itself, if nothing else
 
 
-def test_the_buttons_of_the_sliders(desk: BrowserContext) -> None:
-    it = opened(desk, "sixteen-sliders")
+def test_the_buttons_of_the_sliders(desk: Desk) -> None:
+    it = desk("sixteen-sliders")
     start, active = it.state, it.ask("it.active")
     it.press("zero all inactive")
     cut = it.state
@@ -296,7 +340,7 @@ def test_the_buttons_of_the_sliders(desk: BrowserContext) -> None:
     assert np.abs(np.array(it.state["pixels"]) - start["pixels"]).mean() > 10 * LEVEL
     it.press("reset to the digit")
     assert it.state["z"] == start["z"]
-    it.section.get_by_role("radio", name="3").check()
+    it.choose("3")
     assert it.state["digit"] == 3
     assert it.state["z"] == kept("sixteen-sliders")["digits"][3]
 
@@ -304,19 +348,15 @@ def test_the_buttons_of_the_sliders(desk: BrowserContext) -> None:
 # --- the latent plane -----------------------------------------------------------------------------
 
 
-def test_the_point_is_dragged_and_the_picture_follows(desk: BrowserContext) -> None:
-    it = opened(desk, "latent-plane")
+def test_the_point_is_dragged_and_the_picture_follows(desk: Desk) -> None:
+    it = desk("latent-plane")
     for model in it.ask("it.models"):
-        it.section.get_by_role("radio", name=model, exact=True).check()
+        it.choose(model)
         before = it.state
         assert before["model"] == model
         box = it.section.locator(".plane-field").bounding_box()
         assert box
-        mouse = it.page.mouse
-        mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
-        mouse.down()
-        mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"], steps=5)
-        mouse.up()
+        it.drag(".plane-field", (0.5, 0.5), (box["width"] / 4, -box["height"] / 4))
         reach = next(m["reach"] for m in kept("latent-plane")["models"] if m["name"] == model)
         after = it.state
         assert after["z"] == pytest.approx([reach / 2, reach / 2], abs=0.05 * reach)
@@ -325,11 +365,10 @@ def test_the_point_is_dragged_and_the_picture_follows(desk: BrowserContext) -> N
         assert "nearest" in it.said.lower()
 
 
-def test_arrow_keys_move_the_point_and_nothing_else(desk: BrowserContext) -> None:
-    it = opened(desk, "latent-plane")
+def test_arrow_keys_move_the_point_and_nothing_else(desk: Desk) -> None:
+    it = desk("latent-plane")
     reach = kept("latent-plane")["models"][0]["reach"]
-    it.ask("it.set(given) || null", {"z": [0, 0]})
-    it.settle()
+    it.set(z=[0, 0])
     it.section.locator(".plane-handle").focus()
     for key, moved in {
         "ArrowRight": [reach / 20, 0],
@@ -351,8 +390,8 @@ def test_arrow_keys_move_the_point_and_nothing_else(desk: BrowserContext) -> Non
         assert after[1 - axis] == before[1 - axis]
 
 
-def test_draws_from_the_prior_are_draws_from_the_prior(desk: BrowserContext) -> None:
-    it = opened(desk, "latent-plane")
+def test_draws_from_the_prior_are_draws_from_the_prior(desk: Desk) -> None:
+    it = desk("latent-plane")
     button = it.section.get_by_role("button", name="draw from the prior")
     drawn = []
     for _ in range(40):
@@ -365,12 +404,12 @@ def test_draws_from_the_prior_are_draws_from_the_prior(desk: BrowserContext) -> 
 # --- the tug of war -------------------------------------------------------------------------------
 
 
-def test_scrubbing_shows_the_moment_as_it_was_measured(desk: BrowserContext) -> None:
-    it, data = opened(desk, "tug-of-war"), kept("tug-of-war")
+def test_scrubbing_shows_the_moment_as_it_was_measured(desk: Desk) -> None:
+    it, data = desk("tug-of-war"), kept("tug-of-war")
     assert it.ask("it.moments") == len(data["step"])
     pictures = set()
     for moment in (0, 20, len(data["step"]) - 1):
-        it.ask("it.set(given) || null", {"moment": moment})
+        it.set(moment=moment)
         state = it.state
         assert state["moment"] == moment
         assert state["step"] == data["step"][moment]
@@ -383,24 +422,22 @@ def test_scrubbing_shows_the_moment_as_it_was_measured(desk: BrowserContext) -> 
     assert len(pictures) == 3
 
 
-def test_the_slider_of_training_moves_the_moment_and_the_order_does_not(
-    desk: BrowserContext,
-) -> None:
-    it = opened(desk, "tug-of-war")
+def test_the_slider_of_training_moves_the_moment_and_the_order_does_not(desk: Desk) -> None:
+    it = desk("tug-of-war")
     start = it.state
     it.section.locator("input[type=range]").focus()
     it.page.keyboard.press("ArrowRight")
     it.settle()
     assert it.state["moment"] == start["moment"] + 1
     shown, picture = it.state, it.picture()
-    it.section.get_by_role("radio", name="survivors first").check()
+    it.choose("survivors first")
     it.page.wait_for_timeout(600)  # the rows glide
     assert it.state == shown
     assert it.picture() != picture
 
 
-def test_play_goes_on_pauses_and_never_starts_by_itself(desk: BrowserContext) -> None:
-    it = opened(desk, "tug-of-war")
+def test_play_goes_on_pauses_and_never_starts_by_itself(desk: Desk) -> None:
+    it = desk("tug-of-war")
     start = it.state["moment"]
     it.page.wait_for_timeout(800)
     assert it.state["moment"] == start
@@ -418,8 +455,8 @@ def test_play_goes_on_pauses_and_never_starts_by_itself(desk: BrowserContext) ->
 # --- the water level ------------------------------------------------------------------------------
 
 
-def test_the_closed_form_in_the_page_is_the_packages(desk: BrowserContext) -> None:
-    it = opened(desk, "water-level")
+def test_the_closed_form_in_the_page_is_the_packages(desk: Desk) -> None:
+    it = desk("water-level")
     generator = torch.Generator().manual_seed(2)
     eigenvalues = 10 ** (4 * torch.rand(200, generator=generator, dtype=torch.float64) - 2)
     betas = 10 ** (3 * torch.rand(200, generator=generator, dtype=torch.float64) - 1.5)
@@ -432,13 +469,13 @@ def test_the_closed_form_in_the_page_is_the_packages(desk: BrowserContext) -> No
 
 
 @pytest.mark.parametrize("spectrum", ["MNIST", "toy"])
-def test_the_water_drowns_what_it_should(desk: BrowserContext, spectrum: str) -> None:
-    it = opened(desk, "water-level")
+def test_the_water_drowns_what_it_should(desk: Desk, spectrum: str) -> None:
+    it = desk("water-level")
     kept_spectra = {s["name"]: s["eigenvalues"] for s in kept("water-level")["spectra"]}
     assert it.ask("it.spectra") == list(kept_spectra)
-    it.section.get_by_role("radio", name=spectrum).check()
+    it.choose(spectrum)
     for beta in (0.1, 1.0, 4.0, 10.0):
-        it.ask("it.set(given) || null", {"beta": beta})
+        it.set(beta=beta)
         state = it.state
         above = sum(value > beta for value in kept_spectra[spectrum])
         assert state["spectrum"] == spectrum
@@ -447,18 +484,11 @@ def test_the_water_drowns_what_it_should(desk: BrowserContext, spectrum: str) ->
         assert str(above) in it.said
 
 
-def test_the_surface_can_be_dragged_and_the_slider_follows(desk: BrowserContext) -> None:
-    it = opened(desk, "water-level")
+def test_the_surface_can_be_dragged_and_the_slider_follows(desk: Desk) -> None:
+    it = desk("water-level")
     slider = it.section.locator("input[type=range]")
     before, value = it.state["beta"], slider.input_value()
-    box = it.section.locator(".water-surface").bounding_box()
-    assert box
-    mouse = it.page.mouse
-    mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
-    mouse.down()
-    mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2 - 25, steps=4)
-    mouse.up()
-    it.settle()
+    it.drag(".water-surface", (1 / 3, 1 / 2), (0, -25))
     assert it.state["beta"] > before
     assert it.state["spectrum"] == "MNIST"
     assert slider.input_value() != value
@@ -472,25 +502,19 @@ def test_the_surface_can_be_dragged_and_the_slider_follows(desk: BrowserContext)
     [("latent-plane", ".plane-field", "z"), ("water-level", ".water-surface", "beta")],
 )
 def test_a_finger_moves_the_thing_and_not_the_page(
-    browser: Browser, name: str, place: str, moved: str
+    phone: Page, name: str, place: str, moved: str
 ) -> None:
-    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
-    it = opened(context, name)
-    target = it.section.locator(place)
-    target.scroll_into_view_if_needed()
-    box = target.bounding_box()
+    it = Explorable(phone, name)
+    it.section.locator(place).scroll_into_view_if_needed()
+    box = it.section.locator(place).bounding_box()
     assert box
-    before, scrolled = it.state[moved], it.page.evaluate("scrollY")
+    scrolled = phone.evaluate("scrollY")
     x, y = box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"]
-    touch = context.new_cdp_session(it.page)
-    touch.send(
-        "Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]}
-    )
-    for step in range(1, 6):
-        point = {"x": x + 3 * step, "y": y - 5 * step}
-        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
-    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    touch = phone.context.new_cdp_session(phone)
+    for step in range(7):
+        kind = "touchMove" if 0 < step < 6 else "touchEnd" if step else "touchStart"
+        points = [{"x": x + 3 * step, "y": y - 5 * step}] if step < 6 else []
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     it.settle()
-    assert it.state[moved] != before
-    assert it.page.evaluate("scrollY") == scrolled
-    context.close()
+    assert it.state[moved] != it.start[moved]
+    assert phone.evaluate("scrollY") == scrolled

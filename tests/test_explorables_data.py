@@ -6,9 +6,11 @@ import io
 import json
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -131,6 +133,26 @@ def test_the_film_is_the_one_of_the_stored_run() -> None:
     moments, images, height, width = film.shape
     again = sheet.reshape(moments, height, images, width).transpose(0, 2, 1, 3)
     assert np.array_equal(again, film.numpy())
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__")  # matplotlib is given tensors
+@pytest.mark.parametrize("name", NAMES)
+def test_the_still_picture_is_the_one_the_tool_draws(name: str, tmp_path: Path) -> None:
+    pins = (ROOT / "requirements.lock").read_text().splitlines()
+    drawn_with = {f"{package}=={version(package)}" for package in ("matplotlib", "pillow")}
+    if not drawn_with <= {*pins}:
+        pytest.skip(f"stored pictures were drawn with other versions than {drawn_with}")
+    _, draw = tool.EXPLORABLES[name]
+    with plt.rc_context():
+        tool.use_style()
+        draw(kept(name))
+        tool.save_still(tmp_path / "again.png")
+        plt.close()
+    stored, again = (
+        np.asarray(Image.open(path).convert("RGB"))
+        for path in (STATIC / f"{name}.png", tmp_path / "again.png")
+    )
+    assert np.array_equal(stored, again)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,17 +12,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import axe_playwright_python
 import pytest
-from browser import DESK, HTML, PAGES, PHONE, show
+from browser import DESK, HTML, PAGES, PHONE, axe, change_scheme, show
 from conftest import BOOK, ROOT
 from jupyter_book.config import get_final_config
 from playwright.sync_api import Browser, BrowserContext, Page
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: make book")
+(SPARSITY,) = HTML.glob("*sparsity.html") if PAGES else [HTML]
 
 
 @pytest.fixture(params=PAGES, ids=lambda path: path.relative_to(HTML).as_posix())
@@ -110,7 +111,7 @@ def test_a_page_says_what_it_is_about(page_file: Path) -> None:
 
 
 def test_a_chapter_is_described_by_its_question() -> None:
-    said = parsed(HTML / "sparsity.html").meta["og:description"]
+    said = parsed(SPARSITY).meta["og:description"]
     assert said == "Give the network 16 variables. How many does it use?"
 
 
@@ -179,6 +180,7 @@ def test_page_shows_everything_with_the_network_off(
         wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert wide <= 0, f"the page is {wide} pixels too wide at {viewport['width']}"
     assert cut_code(page) == []
+    assert axe(page, colours=False) == []
 
 
 def maths_complaints(page: Page) -> list[str]:
@@ -219,29 +221,54 @@ def image_complaints(page: Page) -> list[str]:
     )
 
 
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-# Without its loading of style sheets by fetch, which a page opened from disk may not do.
-RUN_AXE = """async (rules) => {
-  const only = rules.length ? { runOnly: { type: "rule", values: rules } } : {};
-  const found = await axe.run(document, { preload: false, resultTypes: ["violations"], ...only });
-  return found.violations
-    .filter(rule => ["serious", "critical"].includes(rule.impact))
-    .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)}`));
-}"""
-OF_COLOUR = ["color-contrast", "link-in-text-block"]  # the dark page has the same elements
-
-
-def test_axe_finds_nothing_serious(browser: Browser, page_file: Path) -> None:
-    context = browser.new_context(viewport=DESK, color_scheme="light")  # type: ignore[arg-type]
-    page, _ = show(context, page_file)
-    page.evaluate(AXE)
-    for scheme, rules in (("light", []), ("dark", OF_COLOUR)):
-        page.emulate_media(color_scheme=scheme)
-        page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
-        # While a colour changes gradually, its contrast is that of neither page.
-        page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
-        assert page.evaluate(RUN_AXE, rules) == [], scheme
+# Every page, formula and word of code is looked at in tests/slow; here those that differ in kind.
+@pytest.mark.parametrize("name", ["index", SPARSITY.stem, "api"])
+def test_colours_can_be_told_apart_by_day_and_by_night(browser: Browser, name: str) -> None:
+    context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
+    page, _ = show(context, HTML / f"{name}.html")
+    for scheme in ("light", "dark"):
+        change_scheme(page, scheme)
+        assert axe(page, colours=True, everywhere=False) == [], scheme
+        assert faint_code(page) == []
     context.close()
+
+
+def colours_of_code(scheme: str) -> set[str]:
+    """The colours that words of code can have, of whatever kind they are."""
+    sheet = (HTML / "_static" / "pygments.css").read_text(encoding="utf-8")
+    rule = rf'data-theme="{scheme}"\] \.highlight \.\w+ {{[^}}]*?(?<!-)color: (#\w{{6}})'
+    return set(re.findall(rule, sheet))
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb or rgb(r, g, b), as WCAG 2 defines it."""
+    shares = (
+        [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        if colour[0] == "#"
+        else [int(number) for number in re.findall(r"\d+", colour)[:3]]
+    )
+    linear = [c / 3294.6 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def faint_code(page: Page) -> list[str]:
+    """Colours of code that do not stand out from the ground it lies on."""
+    grounds = page.evaluate(
+        """() => [...document.querySelectorAll('.highlight pre')].map(block => {
+             const opaque = part => getComputedStyle(part).backgroundColor;
+             while (block.parentElement && opaque(block) === 'rgba(0, 0, 0, 0)')
+               block = block.parentElement;
+             return opaque(block);
+           })"""
+    )
+    colours = colours_of_code(page.evaluate("document.documentElement.dataset.theme"))
+    assert colours
+    faint = []
+    for ground, colour in product(set(grounds), colours):
+        dark, light = sorted((luminance(colour), luminance(ground)))
+        if (light + 0.05) / (dark + 0.05) < 4.5:
+            faint.append(f"{colour} on {ground}")
+    return faint
 
 
 @pytest.mark.parametrize(
@@ -259,12 +286,11 @@ def test_axe_can_find_something(
     path.write_text(f'<!doctype html><html lang="en"><title>t</title><main><h1>t</h1>{body}</main>')
     page = context.new_page()
     page.goto(path.as_uri())
-    page.evaluate(AXE)
-    assert any(found.startswith(f"{rule}:") for found in page.evaluate(RUN_AXE, []))
+    assert any(found.startswith(f"{rule}:") for found in axe(page))
 
 
 def test_on_paper_there_is_the_text_and_no_navigation(context: BrowserContext) -> None:
-    page, _ = show(context, HTML / "sparsity.html")
+    page, _ = show(context, SPARSITY)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     page.emulate_media(media="print", color_scheme="dark")
@@ -280,8 +306,8 @@ def test_on_paper_there_is_the_text_and_no_navigation(context: BrowserContext) -
     assert page.evaluate(ground) in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
     # Everything is dark on white, code too, whose colours are those of the theme.
     page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
-    page.evaluate(AXE)
-    assert page.evaluate(RUN_AXE, ["color-contrast"]) == []
+    assert axe(page, colours=True, everywhere=False) == []
+    assert faint_code(page) == []
     page.emulate_media(media="screen", color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     assert not page.locator(".tag_hide-cell details pre").first.is_visible()
@@ -308,7 +334,7 @@ def test_the_search_finds_inactive(browser: Browser, address: str) -> None:
     page.wait_for_selector("#search-results li a", timeout=60_000)
     page.wait_for_function("!document.querySelector('#search-progress')?.textContent.includes('.')")
     found = page.locator("#search-results li a").evaluate_all("links => links.map(a => a.href)")
-    assert any("sparsity.html" in link for link in found)
+    assert any(SPARSITY.name in link for link in found)
     for link in found:
         assert (HTML / unquote(urlsplit(link).path).lstrip("/")).is_file(), link
     page.close()
@@ -361,6 +387,16 @@ def test_cut_code_is_noticed(context: BrowserContext, tmp_path: Path) -> None:
     (tmp_path / "bad.html").write_text(f"<!doctype html><body>{body}</body>")
     page, _ = show(context, tmp_path / "bad.html")
     assert cut_code(page) == ["y" * 80]
+
+
+def test_faint_code_is_noticed(context: BrowserContext, tmp_path: Path) -> None:
+    code = '<div class="highlight" style="background: {}"><pre>x</pre></div>'
+    for ground, faint in (("#fefefe", False), ("#999", True)):
+        (tmp_path / "bad.html").write_text(
+            f'<!doctype html><html data-theme="light"><body>{code.format(ground)}</body>'
+        )
+        page, _ = show(context, tmp_path / "bad.html")
+        assert bool(faint_code(page)) == faint
 
 
 def test_broken_links_are_noticed(tmp_path: Path) -> None:

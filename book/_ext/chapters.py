@@ -58,9 +58,11 @@ class Chapters(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Write the table as MyST, and parse it."""
-        config, book = self.env.app.config, Path(self.env.srcdir)
+        book = Path(self.env.srcdir)
+        toc = book / self.env.app.config.external_toc_path
+        self.env.note_dependency(str(toc))
         rows = ["| No. | Chapter | The question | Builds on |", "|--:|---|---|---|"]
-        for name, chapter in chapters(book / config.external_toc_path, book).items():
+        for name, chapter in chapters(toc, book).items():
             needed = ", ".join(f"{{numref}}`%s <{label}>`" for label in chapter.needed) or "–"
             rows.append(
                 f"| {{numref}}`%s <{chapter.label}>` | {{ref}}`{chapter.label}` "

@@ -1,13 +1,19 @@
-"""Each claim line of a chapter can be linked to: ``{ref}`text <claim-ID>```.
+"""Claims on the page: lines that can be linked to, and how many there are.
 
-The output of a cell that checks several claims is split into its lines, and each becomes a target.
+``{ref}`text <claim-ID>``` leads to the line of a chapter that checks the claim. The output of a cell that checks several claims is split into its lines, and each becomes a target.
 A claim line is recognised by its cell's tag and by its id: verdict · id · sentence.
+
+``{{ claims }}`` and ``{{ failing }}`` are the numbers of claims in ``claims.yml``, and of those that
+are known to fail.
 """
 
 import re
+from pathlib import Path
 
+import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.transforms import SphinxTransform
 
 CLAIM_LINE = re.compile(r"^[✓✗] .* · ([\w.-]+) · ")
@@ -43,7 +49,15 @@ def lines(block: nodes.literal_block) -> list[str]:
     return [line for line in block.astext().splitlines() if line.strip()]
 
 
+def count_claims(app: Sphinx, config: Config) -> None:
+    """Make the numbers known to MyST."""
+    rows = yaml.safe_load(Path(app.srcdir, "claims.yml").read_text(encoding="utf-8")).values()
+    config.myst_substitutions["claims"] = len(rows)
+    config.myst_substitutions["failing"] = sum(bool(row.get("fails")) for row in rows)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the transform."""
+    """Register the transform and the count."""
     app.add_transform(ClaimAnchors)
+    app.connect("config-inited", count_claims, priority=400)  # before MyST reads its options
     return {"parallel_read_safe": True, "parallel_write_safe": True}

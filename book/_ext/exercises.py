@@ -29,7 +29,7 @@ class Exercise(SphinxDirective):
 
 def visit(translator: HTML5Translator, node: exercise) -> None:
     """Begin with the number, as a heading that can be linked to."""
-    translator.body.append(translator.starttag(node, "div", CLASS="exercise") + "<h3>")
+    translator.body.append(translator.starttag(node, "section", CLASS="exercise") + "<h3>")
     translator.add_fignumber(node)
     translator.add_permalink_ref(node, "Link to this exercise")
     translator.body.append("</h3>")
@@ -37,7 +37,7 @@ def visit(translator: HTML5Translator, node: exercise) -> None:
 
 def depart(translator: HTML5Translator, node: exercise) -> None:
     """End the task."""
-    translator.body.append("</div>")
+    translator.body.append("</section>")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -14,6 +14,7 @@ import os
 import random
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -270,6 +271,23 @@ def test_all_who_ask_at_once_get_it_and_it_is_made_once(
     # torchvision asks for each file twice, first for a redirection.
     assert len(requests) == (8 if command is fetching else 0)
     assert not list(machine.folder.rglob(".*"))
+
+
+WITHOUT_FCNTL = """
+import sys
+from pathlib import Path
+sys.modules.update(dict.fromkeys(["fcntl", "grp", "pwd", "resource"]))
+import vaelib
+from vaelib.data.lock import exclusive_lock
+with exclusive_lock(Path(sys.argv[1], "file")):
+    assert len(list(Path(sys.argv[1]).iterdir())) == 1
+"""
+
+
+def test_without_fcntl_as_on_windows_files_are_locked_all_the_same(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_FCNTL, str(tmp_path)]
+    subprocess.run(command, check=True, cwd=TESTS.parent)
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- disk full, folder read-only ----------------------------------------------------------------

@@ -45,13 +45,6 @@ SHORT = Experiment(**{**TINY, "epochs": 1}, history=False)
 MANY = [Experiment(**TINY, seed=seed, history=seed == 0) for seed in range(4)]
 
 
-def record(**figures: Any) -> None:
-    """Keep what was tried for whoever wants to count it."""
-    if folder := os.environ.get("VAELIB_FIGURES"):
-        with Path(folder, "killed.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(figures) + "\n")
-
-
 # ---- the commands, each in a process of its own -------------------------------------------------
 
 
@@ -196,7 +189,8 @@ CONTEXT = multiprocessing.get_context("forkserver")
 def server_of_processes() -> Iterator[None]:
     """Let the processes start with this file already imported."""
     with pytest.MonkeyPatch.context() as patch:
-        here = [str(Path(__file__).parent), str(ROOT), os.environ.get("PYTHONPATH", "")]
+        here = [*map(str, (Path(__file__).parent, ROOT / "tests", ROOT))]
+        here.append(os.environ.get("PYTHONPATH", ""))
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, here)))
         patch.setenv("OMP_NUM_THREADS", "1")
         CONTEXT.set_forkserver_preload([Path(__file__).stem])
@@ -285,7 +279,6 @@ def test_killed_at_any_moment_nothing_is_half_and_the_same_command_goes_on(
     assert stored(place) == expected
     if command is reproducing:
         assert before.items() <= stored(place).items()
-    record(test="random moments", what=command.__name__, kills=killed)
     if command is not storing:  # a bare write, without the lock of who makes a run
         assert litter(place) == []
 
@@ -348,7 +341,6 @@ def test_killed_before_each_operation_on_a_file(place: Place, tmp_path: Path) ->
             if found != expected:  # else only the tidying up was left to do
                 assert litter(place) == []  # needs the patch lock
         clear(place.folder)
-    record(test="each operation", what=command.__name__, kills=kills)
     assert kills >= 5
     assert stored(place) == expected
 
@@ -361,7 +353,6 @@ def test_a_sweep_killed_in_its_first_training_goes_on(place: Place, tmp_path: Pa
     child.kill()
     assert Child(place, sweeping).go().answer() is None
     assert stored(place) == expected
-    record(test="first training", what="sweeping", kills=1)
 
 
 def waiting_in_fit(place: Place) -> None:
@@ -396,7 +387,6 @@ def test_all_who_ask_at_once_get_it_and_it_is_made_once(
     assert stored(place) == expected
     assert place.lines() == made
     assert not list(place.folder.rglob(".*"))
-    record(test="at once", what=command.__name__, processes=len(children), made=len(made))
 
 
 def test_who_waits_for_one_that_is_killed_makes_it_himself(place: Place, tmp_path: Path) -> None:
@@ -488,7 +478,6 @@ def hindered(
     assert isinstance(found, tuple), found
     if found[0] == "cannot be tried":
         pytest.skip(f"{mechanism}: no namespace with mounts of its own here ({found[1]})")
-    record(test="hindered", what=command.__name__, mechanism=mechanism)
     return found
 
 

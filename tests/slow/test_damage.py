@@ -23,13 +23,6 @@ TRUNCATIONS = {"run": 150}
 FLIPS = {"run": 250}
 
 
-def record(**figures: Any) -> None:
-    """Keep what was tried for whoever wants to count it."""
-    if folder := os.environ.get("VAELIB_FIGURES"):
-        with Path(folder, "damage.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(figures) + "\n")
-
-
 def damages(content: bytes, truncations: int, flips: int, label: str) -> list[tuple[str, bytes]]:
     """Random truncations and flipped bits of a file, first those at its ends, and a few others."""
     chance = random.Random(f"{SEED}{label}")
@@ -63,7 +56,6 @@ def flipped(content: bytes, bit: int) -> bytes:
 def counted(found: list[str], kind: str) -> None:
     """Record how often what was done to a kind of file; none of it went unseen."""
     for how in sorted(set(found)):
-        record(kind=kind, how=how, tried=found.count(how), unseen=0)
 
 
 def files_below(folder: Path) -> dict[str, tuple[int, bytes]]:

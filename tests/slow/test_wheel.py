@@ -1,0 +1,123 @@
+"""The wheel's core works with torch and numpy alone, and the other rooms say what they need.
+
+The wheel is built in a fresh environment. Then, instead of installing torch once more, it is used
+in the environment of the tests with all distributions hidden but torch, NumPy and what these two
+require: an import of another fails as if it were not installed. So it is proved that nothing else
+is imported, not that other versions would do.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+
+Run = Callable[[str], subprocess.CompletedProcess[str]]
+
+HIDE = """
+import sys
+
+
+class Hiding:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, *rest):
+        if name.partition(".")[0] not in {hidden!r}:
+            return self.finder.find_spec(name, *rest)
+
+
+sys.meta_path[:] = map(Hiding, sys.meta_path)
+"""
+
+CORE = """
+import sys, torch, vaelib
+from vaelib import VAE, elbo, encode_images, fit, latent_statistics
+assert vaelib.__file__.startswith({place!r}), vaelib.__file__
+images = torch.rand(64, 1, 28, 28)
+model = VAE((1, 28, 28), (32,), 4)
+fit(model, images, lambda x, epoch: -elbo(model, x).mean(), epochs=1, batch_size=32)
+assert latent_statistics(*encode_images(model, images)).kl.isfinite().all()
+heavy = {{"joblib", "yaml", "IPython", "safetensors", "attrs", "matplotlib", "torchvision", "tqdm"}}
+assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
+"""
+
+
+def needed(name: str) -> set[str]:
+    """A distribution and all that it requires, as installed here."""
+    names, new = set(), {canonicalize_name(name)}
+    while new:
+        names |= new
+        lines = [line for one in new for line in distribution(one).requires or ()]
+        required = [Requirement(line) for line in lines]
+        new = {
+            canonicalize_name(one.name)
+            for one in required
+            if one.marker is None or one.marker.evaluate({"extra": ""})
+        } - names
+    return names
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # A copy, for setuptools leaves what it made in the folder, and puts it into the next wheel.
+    project = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "vaelib", project / "vaelib")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, project)
+    command = [sys.executable, "-m", "build", "--wheel", str(project)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (path,) = project.glob("dist/*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run code where the wheel is installed and nothing else is but torch and numpy."""
+    place = tmp_path_factory.mktemp("installed")
+    zipfile.ZipFile(wheel).extractall(place)
+    kept = needed("torch") | needed("numpy") | {"vaelib"}
+    hidden = {
+        module
+        for module, owners in packages_distributions().items()
+        if not kept & set(map(canonicalize_name, owners))
+    }
+    (place / "sitecustomize.py").write_text(HIDE.format(hidden=hidden))
+
+    def run(code: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code.format(place=str(place))]
+        environment = {"PYTHONPATH": str(place), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+def test_the_core_trains_and_measures(run: Run) -> None:
+    result = run(CORE)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("room", ["lab", "book"])
+def test_the_other_rooms_say_what_they_need(run: Run, room: str) -> None:
+    last = run(f"import vaelib.{room}").stderr.splitlines()[-1]
+    assert re.match(rf"ImportError: vaelib\.{room} needs .*vaelib\[{room}\]", last), last
+
+
+def test_the_wheel_has_all_modules_and_nothing_else(wheel: Path) -> None:
+    files = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert files == {
+        str(path.relative_to(ROOT)) for path in (ROOT / "vaelib").rglob("*") if path.suffix == ".py"
+    }
