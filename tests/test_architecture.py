@@ -14,7 +14,7 @@ import vaelib
 FOLDER = Path(vaelib.__file__).parent
 # A module imports only from the lines above its own; the name of a room is its __init__.
 LAYERS = [
-    ["_openmp", "_draws", "data.lock", "data.images"],
+    ["_openmp", "_draws", "data.folders", "data.lock", "data.images"],
     ["data.mnist", "data.tiles", "data.glyphs"],
     ["data"],
     ["likelihoods", "_measuring"],

@@ -90,17 +90,13 @@ def linear_vae_optimum(
     """
     if not (eigenvalues >= 0).all():
         raise ValueError("eigenvalues: expected numbers >= 0")
-    if not (0 < noise_variance < math.inf and 0 < beta < math.inf):
-        raise ValueError(
-            f"noise_variance, beta: expected numbers > 0, got {noise_variance} and {beta}"
-        )
     threshold = beta * noise_variance  # the water level βη²
-    # It must be a normal number in the precision of the eigenvalues.
     limits = torch.finfo(torch.result_type(eigenvalues, threshold))
-    if not limits.tiny <= threshold <= limits.max:
+    # NaN fails each comparison.
+    if not (noise_variance > 0 and beta > 0 and limits.tiny <= threshold <= limits.max):
         raise ValueError(
-            f"noise_variance, beta: expected a product from {limits.tiny:.0e} to {limits.max:.0e}, "
-            f"got {noise_variance} and {beta}"
+            "noise_variance, beta: expected numbers > 0 with a product from "
+            f"{limits.tiny:.0e} to {limits.max:.0e}, got {noise_variance} and {beta}"
         )
     above = eigenvalues.clamp(min=threshold) / threshold  # 1 for what is under water
     return LinearOptimum(1 - 1 / above, 1 / above, 0.5 * above.log())
