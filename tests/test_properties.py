@@ -195,7 +195,7 @@ CALLS: dict[str, tuple[int, Callable[[Case], Any]]] = {
     "lab.free_bits": (0, lambda c: lab.free_bits(c.mu.abs(), 0.5)),
     "lab.drop_variables": (0, lambda c: lab.drop_variables(c.mu, 0.5, seeded())),
 }
-# Not of numbers, or what the functions above return.
+# Not of numbers, or what the functions above return; the last two are in test_shared_measures.py.
 ELSEWHERE = {
     "load",
     "LatentStatistics",
@@ -203,6 +203,8 @@ ELSEWHERE = {
     "LinearOptimum",
     "MarginalDecomposition",
     "PrincipalComponents",
+    "nearest",
+    "empty_and_missed",
 }
 
 

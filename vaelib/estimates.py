@@ -179,18 +179,9 @@ def _log_density_of_all(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 def nearest(points: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance from each point to the nearest of the codes, and the index of that code.
+    """Distance from each point to the nearest of the codes, and the index of that code, each (n,).
 
-    Shown in the chapter on the autoencoder.
-
-    Parameters
-    ----------
-    points : Tensor (n, latent)
-    codes : Tensor (m, latent)
-
-    Returns
-    -------
-    distance, index : Tensor (n,)
+    Points (n, latent), codes (m, latent). Shown in the chapter on the autoencoder.
     """
     found = [torch.cdist(part, codes).min(1) for part in points.split(BATCH)]
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
