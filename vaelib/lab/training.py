@@ -106,6 +106,10 @@ def train(
     progress : bool
         Whether to show a progress bar.
     """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: {device} cannot be used on this machine: {error}") from error
     with reproducible(threads):
         return _train(experiment, data, classifier, device, progress)
 
@@ -164,5 +168,5 @@ def _train(
         )
     measurements |= measure(model.double(), data)
     measurements["revived"] = torch.tensor(getattr(loss, "revived", -1))
-    stacked = {name: torch.stack(values) for name, values in history.items()}
+    stacked = {name: torch.stack(values).cpu() for name, values in history.items()}
     return Run(experiment, stacked, measurements, weights)
