@@ -47,15 +47,12 @@ def is_available(dataset: str) -> bool:
 
 
 def train_again(stored: Path, folder: Path) -> set[str]:
-    """Train the runs of one folder again in another; returns the datasets that are available.
-
-    Runs on other datasets are linked as they are.
-    """
+    """Train the runs of one folder again in another; returns the datasets that are available."""
     experiments = stored_experiments(stored)
     used = {experiment.dataset for experiment in experiments.values()}
     available = {name for name in used.union(DATASETS) if is_available(name)}
     for name in sorted(used - available):
-        print(f"{name} is not available: its runs are taken as they are stored.")
+        print(f"{name} is not available: its runs are linked as they are stored.")
     folder.mkdir(parents=True, exist_ok=True)
     for link in filter(Path.is_symlink, folder.iterdir()):
         link.unlink()
