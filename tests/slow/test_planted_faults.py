@@ -106,7 +106,9 @@ def other_weights(content: bytes) -> bytes:
 
 # --- the faults ---------------------------------------------------------------------------------
 
-KL, SPARSITY, SCOREBOARD = (f"book/{name}.ipynb" for name in ("kl-derived", "sparsity", "scoreboard"))
+KL, SPARSITY, SCOREBOARD = (
+    f"book/{name}.ipynb" for name in ("kl-derived", "sparsity", "scoreboard")
+)
 ROWS, BINDER = "book/claims.yml", "environment.yml"
 RUN, OTHER_RUN = (
     path.relative_to(ROOT).as_posix()
