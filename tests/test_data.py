@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import io
 import os
-import re
 import socket
 import sys
 import threading
@@ -188,15 +187,6 @@ def test_pixels_keep_device_and_do_not_depend_on_the_default_type(monkeypatch):
     pixels = torch.rand(3, requires_grad=True)
     assert to_pixels(pixels) is pixels, "nothing to convert costs no memory"
     assert to_pixels(torch.zeros(0, 1, 8, 8)).shape == (0, 1, 8, 8)
-
-
-@pytest.mark.parametrize("bad", [1.0016, 1 + 2**-23, -1e-8, float("nan"), float("inf")])
-@pytest.mark.parametrize("as_given", [torch.tensor, np.float32])
-def test_pixels_outside_0_to_1_are_shown_with_all_digits(bad, as_given):
-    with pytest.raises(ValueError, match=r"^images: ") as error:
-        to_pixels(as_given([0.5, bad, 0.25]))
-    shown = re.findall(r"-?\d[\d.e+-]*|nan|inf", str(error.value).partition(";")[2])
-    assert np.float32(bad) in np.array(shown, np.float32) or np.isnan(np.array(shown, float)).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool, torch.complex64])

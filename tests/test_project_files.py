@@ -218,7 +218,7 @@ def test_every_file_the_guide_names_exists() -> None:
     names = {span for span in spans if FILE.fullmatch(span)}
     names |= {w for block in blocks for w in re.findall(r"\b(?:tests|book|tools)/[\w./-]+", block)}
     names = {name for name in names if not MADE_UP.search(name)}
-    places = (ROOT, ROOT / "book", ROOT / "book" / "_static" / "explorables")
+    places = (ROOT, ROOT / "book", ROOT / "book/_static/explorables", *(ROOT / "vaelib").rglob(""))
     assert {name for name in names if not any(list(place.glob(name)) for place in places)} == set()
     assert len(names) > 10
 

@@ -19,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from small import SMALL, make_data, same, small
 
+from vaelib.data import folders
 from vaelib.data.lock import exclusive_lock
 from vaelib.lab import DamagedRunError, MissingRunError, Run, store, sweep
 
@@ -332,9 +333,9 @@ def test_runs_are_read_from_the_book_and_a_readers_own_go_to_the_cache(
     assert files(cache) == [f"{SMALL.name}.run.safetensors"]
     assert files(book) == before
     # Without a checkout there is the cache alone.
-    monkeypatch.setattr(store, "__file__", str(runs / "site-packages" / "vaelib" / "lab" / "x.py"))
+    monkeypatch.setattr(folders, "__file__", str(runs / "vaelib" / "data" / "x.py"))
     assert store.run_folders() == [cache]
-    with pytest.raises(FileNotFoundError, match="checkout"):
+    with pytest.raises(FileNotFoundError, match="clone"):
         store.book_folder()
 
 

@@ -9,7 +9,6 @@ mount in a namespace of their own, for root ignores permissions).
 import ctypes
 import errno
 import functools
-import json
 import multiprocessing
 import os
 import random
@@ -28,10 +27,10 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from conftest import ROOT
-
 import vaelib.experiment
 import vaelib.reproduce
+from conftest import ROOT
+
 from vaelib import Experiment, _store, data, sweep
 
 # How many processes are killed at random moments while they do what.
