@@ -6,7 +6,7 @@ mutmut works in ``_build/mutants``, with its settings from pyproject.toml. A run
 goes on where it was. After a change of the package, the changed functions are tried; after a change
 of the package or its tests, what went unnoticed is tried again. What was noticed before is taken to
 be noticed still: delete ``_build/mutants`` to begin anew, also after a change of this file or of
-the settings. What goes unnoticed is written to ``_build/mutants.txt``. Fails if it is more than 2 %.
+the settings. What goes unnoticed is written to ``_build/mutants.txt``; more than 2 % is a failure.
 """
 
 import ast
