@@ -133,7 +133,7 @@ $(VENV)/.mutants: $(VENV)/.full
 	$(PIP) install $(LOCKED) --group mutants
 	@touch $@
 
-mutants: $(VENV)/.mutants  ## change the package in thousands of small ways: does a unit test notice?
+mutants: $(VENV)/.mutants  ## change the package in thousands of small ways: does a unit test notice? (MODULES="metrics lab.run")
 	$(PYTHON) tools/mutants.py $(MODULES)
 
 rehearse: $(VENV)/.full  ## run every chapter as Binder would, with 2 GB and one core (CHAPTER=sparsity for one)
