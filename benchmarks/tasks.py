@@ -49,7 +49,6 @@ def steps(threads: int, net: str, rounds: str) -> dict[str, Any]:
         "the limit, bfloat16 products": partial(peers.limit, net, torch.bfloat16),
         "ours": partial(peers.ours, net),
         "ours, bfloat16": partial(peers.ours, net, torch.bfloat16),
-        "autograd, our Adam": partial(peers.by_autograd, net, True),
         "plain loop in memory": partial(peers.by_autograd, net),
         "pythae": partial(peers.pythae, net),
         "DataLoader loop": partial(peers.dataloader, net),
@@ -82,7 +81,7 @@ def gpu(threads: int, rounds: str) -> dict[str, Any]:
     torch.set_num_threads(threads)
     import peers
 
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "device": torch.cuda.get_device_name(),
         "torch": torch.__version__,
         "steps": [],
@@ -104,8 +103,8 @@ def gpu(threads: int, rounds: str) -> dict[str, Any]:
                 torch.cuda.synchronize()
                 if turn:  # the first warms up
                     times[name].append(1000 * (time.perf_counter() - start) / 200)
-        found["steps"] += [{"net": net, "name": name, "ms": ms} for name, ms in times.items()]
-    return found
+        report["steps"] += [{"net": net, "name": name, "ms": ms} for name, ms in times.items()]
+    return report
 
 
 def epoch(threads: int, rounds: str) -> dict[str, Any]:
@@ -187,8 +186,9 @@ def memory(threads: int, rounds: str) -> dict[str, Any]:
 
     torch.set_num_threads(threads)
     imported = status("VmRSS")
-    from vaelib import Experiment, load
-    from vaelib.experiment import train
+    from vaelib import load
+    from vaelib.lab import Experiment
+    from vaelib.lab.training import train
 
     train(Experiment(dataset="mnist", epochs=1, history=False), load("mnist"))
     peak = status("VmHWM")
@@ -250,10 +250,10 @@ def data(threads: int, rounds: str) -> dict[str, Any]:
 
 def trained(count: int, jobs: int, threads: int, images: int, epochs: int = 1) -> float:
     """Seconds to train so many of the book's networks."""
-    import torch
-
-    from vaelib import Experiment, load
-    from vaelib.experiment import train, train_all
+    from vaelib import load
+    from vaelib.lab import Experiment
+    from vaelib.lab.sweep import train_all
+    from vaelib.lab.training import train
 
     wanted = [
         Experiment(dataset="mnist", images=images, epochs=epochs, history=False, seed=seed)
@@ -262,11 +262,10 @@ def trained(count: int, jobs: int, threads: int, images: int, epochs: int = 1) -
     with tempfile.TemporaryDirectory() as folder:
         os.environ["VAELIB_RUNS"] = folder
         if jobs > 1:
-            return clocked(partial(train_all, wanted, weights=False, jobs=jobs))
-        torch.set_num_threads(threads)
-        os.environ["VAELIB_THREADS"] = str(threads)
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:jobs])
+            return clocked(partial(train_all, wanted, weights=False))
         images_at_hand = load("mnist")
-        return clocked(lambda: [train(each, images_at_hand) for each in wanted])
+        return clocked(lambda: [train(each, images_at_hand, threads=threads) for each in wanted])
 
 
 def sweep(threads: int, rounds: str) -> dict[str, Any]:
@@ -298,12 +297,14 @@ def precision(threads: int, rounds: str) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(threads)
-    from vaelib import Experiment, load
-    from vaelib.experiment import train
+    from vaelib import load
+    from vaelib.lab import Experiment
+    from vaelib.lab.training import train
 
     def result(seed: int, name: str) -> tuple[float, int]:
-        said = {"hidden": (400,), "latent": 20, "epochs": 5, "history": False, "precision": name}
-        run = train(Experiment(dataset="mnist", seed=seed, **said), load("mnist"))
+        settings = {"hidden": (400,), "latent": 20, "epochs": 5, "precision": name}
+        experiment = Experiment(dataset="mnist", seed=seed, history=False, **settings)
+        run = train(experiment, load("mnist"))
         return run.measurements["elbo"].item(), int(run.statistics.active().sum())
 
     return {name: [result(seed, name) for seed in range(3)] for name in ("float32", "bfloat16")}

@@ -21,17 +21,9 @@ from matplotlib import ticker
 from PIL import Image
 from torch import Tensor, nn
 
-from vaelib import (
-    COLOURS,
-    Experiment,
-    Run,
-    encode_images,
-    linear_vae_optimum,
-    load,
-    principal_components,
-    show_images,
-    use_style,
-)
+from vaelib import encode_images, linear_vae_optimum, load, principal_components
+from vaelib.book import COLOURS, show_images, use_style
+from vaelib.lab import Experiment, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "book" / "_static" / "explorables"
@@ -46,7 +38,7 @@ PLANE = {
     for kind in ("Autoencoder", "VAE")
 }
 SIXTEEN = Experiment(dataset=DATASET)
-FILMED = Experiment(dataset=DATASET, filmed_images=10)
+FILMED = Experiment(dataset=DATASET, snapshots=10)
 TOY = [5.0, 3.0, 1.5, 0.8, 0.4, 0.1]
 
 
@@ -119,15 +111,15 @@ def sixteen_sliders() -> dict[str, Any]:
     data, run = load(DATASET), SIXTEEN.run()
     first = [int((data.test_labels == digit).nonzero()[0]) for digit in range(10)]
     codes, _ = encode_images(run.model(), data.test_images[first])
-    said = run.statistics
+    statistics = run.statistics
     return {
         "experiment": SIXTEEN.canonical,
         "digits": rounded(codes),
-        "mu_variance": rounded(said.mu_variance),
-        "mean_variance": rounded(said.mean_variance),
-        "kl": rounded(said.kl),
+        "mu_variance": rounded(statistics.var_mu),
+        "mean_variance": rounded(statistics.mean_sigma2),
+        "kl": rounded(statistics.kl),
         "gain": rounded(run.measurements["gain"]),
-        "active": said.active(ACTIVE).tolist(),
+        "active": statistics.active(ACTIVE).tolist(),
         "decoder": packed_decoder(run),
     }
 
@@ -135,7 +127,7 @@ def sixteen_sliders() -> dict[str, Any]:
 def tug_of_war() -> dict[str, Any]:
     """The history of every variable, and how ten digits were reconstructed at each moment."""
     history = FILMED.run().history
-    film = history["film"].squeeze(2)  # (moments, images, height, width)
+    film = history["snapshots"].squeeze(2)  # (moments, images, height, width)
     moments, images, height, width = film.shape
     sheet = film.permute(0, 2, 1, 3).reshape(moments * height, images * width)
     labels = load(DATASET).test_labels[:images].tolist()
@@ -146,8 +138,8 @@ def tug_of_war() -> dict[str, Any]:
         "steps_per_epoch": -(-60_000 // FILMED.batch_size),
         "gain": rounded(history["noisy_gain"]),
         "kl": rounded(history["kl"]),
-        "mu_variance": rounded(history["mu_variance"]),
-        "mean_variance": rounded(history["mean_variance"]),
+        "mu_variance": rounded(history["var_mu"]),
+        "mean_variance": rounded(history["mean_sigma2"]),
         "film": png(sheet.numpy()),
     }
 
@@ -220,7 +212,7 @@ def draw_sixteen_sliders(data: dict[str, Any]) -> None:
 
 def draw_tug_of_war(data: dict[str, Any]) -> None:
     """Gain and KL of all variables at four moments, with the digits of that moment."""
-    steps, film = np.array(data["step"]), FILMED.run().history["film"]
+    steps, film = np.array(data["step"]), FILMED.run().history["snapshots"]
     order = np.argsort(data["mu_variance"][-1])[::-1]
     chosen = [int(np.abs(steps - 469 * epoch).argmin()) for epoch in (0.3, 1, 4, 20)]
     fig, axes = plt.subplots(2, 4, figsize=(7.4, 3.6), height_ratios=(3, 1), sharey="row")
@@ -242,7 +234,7 @@ def draw_tug_of_war(data: dict[str, Any]) -> None:
 def draw_water_level(data: dict[str, Any]) -> None:
     """Eigenvalues as bars, the water at β = 1, and the variances of the variables below."""
     spectrum = np.array(data["spectra"][0]["eigenvalues"])[:20]
-    found = linear_vae_optimum(torch.tensor(spectrum), noise_variance=1.0)
+    optimum = linear_vae_optimum(torch.tensor(spectrum), noise_variance=1.0)
     places = np.arange(1, len(spectrum) + 1)
     colours = [COLOURS["active"] if value > 1 else COLOURS["inactive"] for value in spectrum]
     _, (ax, below) = plt.subplots(2, 1, figsize=(7.4, 4.2), sharex=True)
@@ -251,10 +243,8 @@ def draw_water_level(data: dict[str, Any]) -> None:
     ax.axhline(1, color=COLOURS["prior"], lw=1.5)
     ax.text(20.4, 1.05, "water level β η² = 1", ha="right", va="bottom", fontsize=9)
     ax.set(ylabel="eigenvalue", title="MNIST: what is under water drowns")
-    below.bar(places, found.mu_variance, color=COLOURS["active"], label="Var μ")
-    below.bar(
-        places, found.posterior_variance, bottom=found.mu_variance, color="#CBD5E1", label="σ²"
-    )
+    below.bar(places, optimum.var_mu, color=COLOURS["active"], label="Var μ")
+    below.bar(places, optimum.sigma2, bottom=optimum.var_mu, color="#CBD5E1", label="σ²")
     below.set(ylabel="variance", xlabel="variable")
     below.xaxis.set_major_locator(ticker.MultipleLocator(1))
     below.legend(loc="upper right", ncols=2, frameon=True, fontsize=8)

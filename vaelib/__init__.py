@@ -10,9 +10,11 @@ from .data import load as load
 from .data import to_pixels as to_pixels
 from .estimates import LikelihoodEstimate as LikelihoodEstimate
 from .estimates import MarginalDecomposition as MarginalDecomposition
+from .estimates import empty_and_missed as empty_and_missed
 from .estimates import frechet_distance as frechet_distance
 from .estimates import log_likelihood as log_likelihood
 from .estimates import marginal_decomposition as marginal_decomposition
+from .estimates import nearest as nearest
 from .likelihoods import Bernoulli as Bernoulli
 from .likelihoods import ContinuousBernoulli as ContinuousBernoulli
 from .likelihoods import Gaussian as Gaussian

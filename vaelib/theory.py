@@ -21,6 +21,12 @@ class PrincipalComponents(NamedTuple):
     eigenvalues: Tensor
     directions: Tensor
 
+    def project(self, images: Tensor | np.ndarray[Any, Any], k: int) -> Tensor:
+        """Coordinates (n, k) of images (n, ...) along the first k directions, in float64."""
+        parts = torch.as_tensor(images).cpu().flatten(1).split(ROWS)
+        first = self.directions[:, :k]
+        return torch.cat([(to_pixels(x, torch.float64) - self.mean) @ first for x in parts])
+
 
 def principal_components(images: Tensor | np.ndarray[Any, Any]) -> PrincipalComponents:
     """Mean, and eigenvalues and eigenvectors of the covariance, of a set of images.

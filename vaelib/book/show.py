@@ -7,7 +7,7 @@ import html
 import inspect
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +130,12 @@ def three_digits(value: Any) -> str:
         return "0"
     digits = max(0, 2 - math.floor(math.log10(abs(float(f"{value:.2e}")))))
     return f"{value:.{digits}f}" if 1e-4 <= abs(value) < 1e6 else f"{value:.2e}"
+
+
+def each(values: Iterable[Any], form: str = "") -> str:
+    """Write numbers side by side, one for each seed: as ``form`` says, or with 3 digits."""
+    numbers = [float(value) for value in values]
+    return " ".join(format(x, form or (".3g" if abs(x) < 1000 else ".0f")) for x in numbers)
 
 
 @dataclass(frozen=True)

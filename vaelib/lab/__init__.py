@@ -20,6 +20,9 @@ from .objective import drop_variables as drop_variables
 from .objective import free_bits as free_bits
 from .objective import iwae_bound as iwae_bound
 from .run import Run as Run
+from .run import count_active as count_active
+from .run import count_used as count_used
+from .run import gather as gather
 from .store import DamagedRunError as DamagedRunError
 from .sweep import sweep as sweep
 from .training import training_threads as training_threads

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,10 @@ class Experiment(Architecture, Objective, Schedule, Measurement):
         """A file name: readable in front, unique by its digest."""
         digest = hashlib.sha256(self.canonical.encode()).hexdigest()[:12]
         return f"{self.dataset}-{self.model.lower()}{self.latent}-seed{self.seed}-{digest}"
+
+    def with_seeds(self, seeds: Iterable[int]) -> list[Experiment]:
+        """The same experiment with each of these seeds, such as range(3), for a `sweep`."""
+        return [attrs.evolve(self, seed=seed) for seed in seeds]
 
     def build(self, shape: tuple[int, ...]) -> Autoencoder | Classifier:
         """Make the untrained model for images of this shape; the seed decides its weights."""

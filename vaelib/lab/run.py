@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from vaelib.lab import store
 from vaelib.lab.classifier import Classifier
-from vaelib.metrics import LatentStatistics
+from vaelib.metrics import LatentStatistics, used
 from vaelib.models import Autoencoder
 
 if TYPE_CHECKING:
@@ -108,3 +110,27 @@ class Run:
             part, _, name = key.partition("/")
             groups[part][name if part == "weights" else NAMES.get(name, name)] = value
         return cls(experiment, *groups.values())
+
+
+def gather(runs: Iterable[Run], name: str) -> Tensor:
+    """Stack one of the `Run.measurements` of several runs: (runs, ...), in float64.
+
+    Shown in the chapter on sparsity.
+    """
+    return torch.stack([run.measurements[name] for run in runs]).double()
+
+
+def count_active(runs: Iterable[Run], threshold: float = 0.01) -> Tensor:
+    """Number of active variables of each run, Var μ > ``threshold``: (runs,).
+
+    Shown in the chapter on what decides the count.
+    """
+    return torch.stack([run.statistics.active(threshold).sum() for run in runs])
+
+
+def count_used(runs: Iterable[Run], nats: float = 1.0) -> Tensor:
+    """Number of variables that each run's decoder uses, gain > ``nats``: (runs,).
+
+    Shown in the chapter on what decides the count.
+    """
+    return used(gather(runs, "gain"), nats).sum(1)
