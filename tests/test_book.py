@@ -4,6 +4,7 @@ import base64
 import copy
 import json
 import re
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import yaml
 from conftest import BOOK, CHAPTERS, ROOT
 
-from vaelib import claims
+from vaelib.book import claims
 
 sys.path.insert(0, str(ROOT / "tools"))
 sys.path.insert(0, str(BOOK / "_ext"))

@@ -113,7 +113,7 @@ for call in (lambda: claim("law", 1.0), scoreboard):
 def test_without_the_book_an_error_says_what_is_missing(tmp_path):
     shutil.copytree(Path(vaelib.__file__).parent, tmp_path / "vaelib")
     printed = subprocess.check_output([sys.executable, "-c", WITHOUT], cwd=tmp_path, text=True)
-    assert printed.count("needs the book's folder") == len(printed.splitlines()) == 2
+    assert printed.count("pip install -e") == len(printed.splitlines()) == 2
 
 
 # --- the interval ---------------------------------------------------------------------------------

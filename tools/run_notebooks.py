@@ -112,7 +112,7 @@ def keep_overview(intro: nbformat.NotebookNode) -> None:
 def check_on_glyphs(paths: list[Path]) -> int:
     """Run chapters on glyphs, training what is missing; return pytest's exit status."""
     targets = [str(path.relative_to(ROOT)) for path in paths]
-    command = validate_book.command(strict=False, targets=targets, workers=1)
+    command = validate_book.command(strict=False, targets=targets)
     # Training has no time limit.
     return subprocess.run(
         [*command, "--nbval-cell-timeout", "1e6"],
@@ -124,8 +124,9 @@ def check_on_glyphs(paths: list[Path]) -> int:
 def main() -> int:
     """Run the chapters named on the command line."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["VAELIB_RUNS"] = str(BOOK / "runs")  # what is trained for a chapter is the book's
     found = chapters(sys.argv[1:])
-    if (name := validate_book.dataset()) != "mnist":
+    if (name := validate_book.dataset({**os.environ})) != "mnist":
         raise SystemExit(
             f"What a chapter stores is what it prints on MNIST, and here the data are {name}: "
             "VAELIB_DATA names the folder of MNIST, and VAELIB_DATASET must not say otherwise."

@@ -71,6 +71,7 @@ def surroundings() -> Iterator[dict[str, str]]:
             "VALIDATED_LOG": str(folder / "opened"),
             # A run that is not stored is an error here, not something to train in silence.
             "VAELIB_TRAIN": "never",
+            "VAELIB_RUNS": str(ROOT / "book" / "runs"),  # and not those in the user's cache
             "OMP_NUM_THREADS": "1",
             "PYTHONHASHSEED": "0",
         }

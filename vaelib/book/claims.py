@@ -12,29 +12,14 @@ import numpy as np
 import yaml
 from torch import Tensor
 
+from vaelib.data import book_folder
+
 FILE_NAME = "claims.yml"
 HOLDS, FAILS = "✓ holds", "✗ FAILS"
 COLUMNS = ("claim", "values", "least", "median", "largest", "accepted", "verdict")
 
 # The claims that this session has checked: for each id its row of these columns.
 _checked: dict[str, tuple[Any, ...]] = {}
-
-
-def book_folder() -> Path:
-    """Return the folder with the chapters and their claims; only a checkout of the book has it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the package was installed without the book.
-    """
-    folder = Path(__file__).parents[2] / "book"
-    if not (folder / FILE_NAME).is_file():
-        raise FileNotFoundError(
-            "vaelib.book needs the book's folder, which a plain installation does not have: "
-            "clone the repository and run pip install -e '.[lab,book]' there"
-        )
-    return folder
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from .claims import COLUMNS, FAILS, FILE_NAME, HOLDS, Claim, book_folder, load_claims
+from vaelib.data import book_folder
+
+from .claims import COLUMNS, FAILS, FILE_NAME, HOLDS, Claim, load_claims
 
 _LINE = re.compile(rf"^(?P<verdict>{HOLDS}|{FAILS})\b.*? · (?P<id>[\w.-]+) · ", re.M)
 

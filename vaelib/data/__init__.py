@@ -8,12 +8,14 @@ from pathlib import Path
 import torch
 
 from vaelib.data import glyphs, mnist, tiles
+from vaelib.data.folders import book_folder as book_folder
+from vaelib.data.folders import cache_folder as cache_folder
+from vaelib.data.folders import check_environment as check_environment
 from vaelib.data.images import ImageData as ImageData
 from vaelib.data.images import check_image_shape as check_image_shape
 from vaelib.data.images import to_pixels as to_pixels
 
 NAMES = ("mnist", "tiles", "glyphs")
-SETTINGS = ("VAELIB_DATA", "VAELIB_DATASET", "VAELIB_RUNS", "VAELIB_TRAIN")
 SPLIT_SIZES = (60_000, 10_000)  # training and test images of a generated set, as in MNIST
 
 
@@ -69,20 +71,6 @@ def load(name: str) -> ImageData:
     return _load_mnist(
         os.environ.get("VAELIB_DATA"), cache_folder(), os.environ.get("VAELIB_DATASET")
     )
-
-
-def check_environment() -> None:
-    """Raise a ValueError if a `VAELIB_` variable or the value of `VAELIB_DATASET` is unknown."""
-    for variable in os.environ:
-        if variable.startswith("VAELIB_") and variable not in SETTINGS:
-            raise ValueError(f"{variable}: unknown; the settings are {', '.join(SETTINGS)}")
-    if (dataset := os.environ.get("VAELIB_DATASET", "")) not in ("", "mnist", "glyphs"):
-        raise ValueError(f"VAELIB_DATASET: expected mnist, glyphs or nothing; got {dataset!r}")
-
-
-def cache_folder() -> Path:
-    """Return the package's folder in the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "vaelib").expanduser().absolute()
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vaelib.data import load
+from vaelib.data import book_folder, load
 from vaelib.lab import store
 from vaelib.lab.experiment import Experiment
 from vaelib.lab.sweep import train_all
@@ -46,7 +46,7 @@ def is_available(dataset: str) -> bool:
 
 def main() -> int:
     """Train, then validate the chapters' claims; returns the exit status."""
-    root = store.book_folder().parent
+    root = book_folder().parent
     folder = root / "_build" / "reproduce"
     stored = stored_experiments(root / "book" / "runs")
     used = {experiment.dataset for runs in stored.values() for experiment in runs.values()}

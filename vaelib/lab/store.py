@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from vaelib.data import cache_folder, check_environment
+from vaelib.data import book_folder, cache_folder, check_environment
 from vaelib.data.lock import temporary_prefix
 
 UNSEALED = "0" * 64
@@ -22,23 +22,6 @@ SEAL = re.compile(rb'\{"__metadata__":\{"run":"([0-9a-f]{64}) ')
 
 class DamagedRunError(ValueError):
     """A stored run is not what was written."""
-
-
-def book_folder() -> Path:
-    """The folder ``book`` of the checkout that this package is used from.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the package was installed without its checkout.
-    """
-    folder = Path(__file__).absolute().parents[2] / "book"
-    if not (folder / "claims.yml").is_file():
-        raise FileNotFoundError(
-            f"{folder}: the book is not there. Its claims and stored runs are in the project's "
-            "checkout: install that with pip install -e ."
-        )
-    return folder
 
 
 def run_folders() -> list[Path]:
