@@ -66,7 +66,7 @@ def reproducing(machine: Machine) -> None:
             store.read(path)
         return subprocess.CompletedProcess([], 0)
 
-    store.book_folder = lambda: machine.folder / "book"
+    vaelib.lab.reproduce.book_folder = lambda: machine.folder / "book"
     vaelib.lab.reproduce.subprocess.run = check  # type: ignore[assignment]
     assert vaelib.lab.reproduce.main() == 0
 
