@@ -45,3 +45,15 @@ def context(browser: "Browser") -> "Iterator[BrowserContext]":
     context.set_default_timeout(60_000)
     yield context
     context.close()
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of runs, and a dataset "tiny" that is trained on at once."""
+    from small import make_data
+
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setenv("VAELIB_RUNS", str(tmp_path / "runs"))
+    monkeypatch.delenv("VAELIB_TRAIN", raising=False)
+    monkeypatch.setattr("vaelib.lab.experiment.load", make_data)
+    return tmp_path / "runs"

@@ -1,6 +1,5 @@
 """The explorables do what they say: by mouse, finger and keyboard, and as torch would."""
 
-import json
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -12,7 +11,8 @@ from browser import DESK, HTML, PHONE, change_scheme, show
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
 from test_explorables_data import kept
 
-from vaelib import Experiment, linear_vae_optimum
+from vaelib import linear_vae_optimum
+from vaelib.lab import Experiment
 
 HOME = {
     "latent-plane": "variational-autoencoder",
@@ -105,7 +105,7 @@ Desk = Callable[[str], Explorable]
 
 
 def opened(context: BrowserContext, name: str, page: str = "") -> Explorable:
-    (path,) = HTML.glob(f"*{page or HOME[name]}.html")
+    (path,) = HTML.glob(f"{page}.html" if page else f"*{HOME[name]}.html")
     shown, complaints = show(context, path)
     assert complaints == []
     return Explorable(shown, name)
@@ -242,7 +242,7 @@ def test_it_follows_the_theme(it: Explorable) -> None:
 
 def torchs(drawn: Any, experiment: str, z: torch.Tensor) -> bool:
     """Whether pixels are those that the decoder of a stored run gives for these codes."""
-    right = Experiment(**json.loads(experiment)).run().model().decode(z).flatten(1).numpy()
+    right = Experiment.from_canonical(experiment).run().model().decode(z).flatten(1).numpy()
     apart = np.abs(np.array(drawn) - right)
     return apart.max() < 1e-2 and apart.mean() < LEVEL / 10
 

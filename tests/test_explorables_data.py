@@ -17,7 +17,9 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
-from vaelib import COLOURS, Experiment, load
+from vaelib import load
+from vaelib.book import COLOURS
+from vaelib.lab import Experiment
 
 sys.path.insert(0, str(ROOT / "tools"))
 import explorables as tool
@@ -120,15 +122,15 @@ def test_the_data_name_the_experiments_they_come_from(name: str) -> None:
     data = kept(name)
     said = [data, *data.get("models", [])]
     experiments = [
-        Experiment(**json.loads(part["experiment"])) for part in said if "experiment" in part
+        Experiment.from_canonical(part["experiment"]) for part in said if "experiment" in part
     ]
     stored = {"latent-plane": 2, "sixteen-sliders": 1, "tug-of-war": 1, "water-level": 0}[name]
     assert len(experiments) == stored
-    assert all(experiment._stored(weights=True) for experiment in experiments)
+    assert all(experiment.stored(weights=True) for experiment in experiments)
 
 
 def test_the_film_is_the_one_of_the_stored_run() -> None:
-    film = tool.FILMED.run().history["film"].squeeze(2)
+    film = tool.FILMED.run().history["snapshots"].squeeze(2)
     sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(kept("tug-of-war")["film"]))))
     moments, images, height, width = film.shape
     again = sheet.reshape(moments, height, images, width).transpose(0, 2, 1, 3)

@@ -131,9 +131,13 @@ def main() -> int:
             f"What a chapter stores is what it prints on MNIST, and here the data are {name}: "
             "VAELIB_DATA names the folder of MNIST, and VAELIB_DATASET must not say otherwise."
         )
-    for path in found:
-        print(f"{path.relative_to(ROOT)} ... ", end="", flush=True)
-        print(f"{run(path):.0f} s", flush=True)
+    with validate_book.surroundings() as as_if_just_installed:
+        for name in ("IPYTHONDIR", "MATPLOTLIBRC", "MPLCONFIGDIR"):
+            os.environ[name] = as_if_just_installed[name]
+        os.environ["PYTHONPATH"] = str(ROOT)
+        for path in found:
+            print(f"{path.relative_to(ROOT)} ... ", end="", flush=True)
+            print(f"{run(path):.0f} s", flush=True)
     print("stored; now on glyphs:", flush=True)
     return check_on_glyphs(found)
 

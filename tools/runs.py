@@ -16,7 +16,7 @@ from pathlib import Path
 
 from validate_book import ROOT, Stamp
 
-from vaelib import Experiment, classifier_experiment
+from vaelib.lab import Experiment, classifier_experiment
 
 BOOK = ROOT / "book"
 DATASETS = ("mnist", "glyphs")
@@ -35,7 +35,7 @@ def readers() -> tuple[dict[str, list[str]], list[str]]:
             found[run].append(chapter.stem)
     for script in sorted((BOOK / "_static" / "explorables").glob("*.data.js")):
         for text in EXPERIMENT.findall(script.read_text(encoding="utf-8")):
-            experiment = Experiment(**json.loads(json.loads(text)))
+            experiment = Experiment.from_canonical(json.loads(text))
             found[f"{experiment.name}.run.safetensors"].append(script.name.partition(".")[0])
     for folder in ("tests", "tools", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):

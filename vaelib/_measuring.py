@@ -29,14 +29,15 @@ def evaluation_mode(
     @functools.wraps(function)
     def measured(model: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         missing = [name for name in ("encode", "decoder", "likelihood") if not hasattr(model, name)]
+        if not missing and not hasattr(model.likelihood, "log_prob"):
+            missing = ["log_prob in its likelihood"]
         if missing:
             raise TypeError(
-                f"model: expected encode(x) -> (mu, logvar), decoder(z) and a likelihood, got a "
-                f"{type(model).__name__} without {', '.join(missing)}. latent_statistics(mu, "
-                "logvar) measures the codes of any model"
+                "model: expected encode(x) -> (mu, logvar), decoder(z) and a likelihood with "
+                f"log_prob(output, x); {type(model).__name__} is without {', '.join(missing)}. "
+                "latent_statistics(mu, logvar) measures the codes of any model"
             )
-        modules = list(model.modules()) if isinstance(model, nn.Module) else []
-        training = [module for module in modules if module.training]
+        training = [module for module in _modules(model) if module.training]
         try:
             for module in training:
                 module.training = False
@@ -54,13 +55,40 @@ def image_batches(model: Any, images: Images) -> Iterator[Tensor]:
     if isinstance(images, Dataset):
         images = DataLoader(images, BATCH)
     if isinstance(images, Tensor | np.ndarray):
-        images = torch.as_tensor(images).split(BATCH)
-    like = next(iter(model.parameters()), torch.zeros(()))
+        images = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
+    if isinstance(images, Iterator):
+        raise TypeError("images: expected what can be read twice, got an iterator")
+    parameters = (weight for module in _modules(model) for weight in module.parameters())
+    like = next(parameters, torch.zeros((), dtype=torch.float32))
     empty = True
     for batch in images:
-        part = batch[0] if isinstance(batch, tuple | list) else batch
-        if len(part):
+        x = to_pixels(batch[0] if isinstance(batch, tuple | list) else batch, like.dtype)
+        x = x.to(like.device)
+        if len(x) and empty:
             empty = False
-            yield to_pixels(part, like.dtype).to(like.device)
+            _check_code(model.encode(x[:1]))
+        if len(x):
+            yield x
     if empty:
         raise ValueError("images: expected at least one image, got none")
+
+
+def to_cpu(values: Any) -> Tensor:
+    """What a caller has, a tensor, an array or a list of numbers, as a tensor on the CPU."""
+    if isinstance(values, Tensor):
+        return values.detach().cpu()
+    # A copy: torch takes neither arrays that cannot be written nor negative strides.
+    return torch.from_numpy(np.array(values))
+
+
+def _modules(model: Any) -> list[nn.Module]:
+    """All modules of a model, or of the attributes of an object that is no module itself."""
+    parts = [model] if isinstance(model, nn.Module) else getattr(model, "__dict__", {}).values()
+    return [module for part in parts if isinstance(part, nn.Module) for module in part.modules()]
+
+
+def _check_code(code: Any) -> None:
+    pair = code if isinstance(code, tuple | list) and len(code) == 2 else [code]
+    if len(pair) != 2 or not all(isinstance(part, Tensor) for part in pair):
+        kinds = ", ".join(type(part).__name__ for part in pair)
+        raise TypeError(f"model: expected encode(x) -> (mu, logvar), two tensors, got {kinds}")

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from vaelib._draws import standard_normal
-from vaelib._measuring import BATCH, Images, evaluation_mode, image_batches
+from vaelib._measuring import BATCH, Images, evaluation_mode, image_batches, to_cpu
 from vaelib.metrics import checked_posteriors
 from vaelib.objectives import Model, gaussian_kl, importance_weights
 
@@ -36,7 +36,7 @@ def log_likelihood(
 
     Parameters
     ----------
-    model : VAE, or any with ``encode``, ``decoder`` and ``likelihood``
+    model : VAE, or any object with ``encode``, ``decoder`` and ``likelihood``
     images : Tensor or array (n, channels, height, width), Dataset or DataLoader
     samples : int
         Draws of z for each image; 5,000 in the literature.
@@ -46,9 +46,9 @@ def log_likelihood(
     Returns
     -------
     log_likelihood, standard_error : Tensor (n,)
-        The error is that of the mean weight relative to it, which is the error of its log as long
-        as it is well below 1. It cannot see weights that no draw has met: where Q is much
-        narrower than the true posterior the estimate can be many nats too low with a small error.
+        The error is that of the mean weight relative to it: that of its log, where it is well
+        below 1. It cannot see weights that no draw has met: where Q is much narrower than the true
+        posterior the estimate can be many nats too low with a small error.
     """
     if not isinstance(samples, int) or samples < 1:
         raise ValueError(f"samples: expected a whole number >= 1, got {samples!r}")
@@ -63,6 +63,8 @@ def log_likelihood(
             ]
             log_weights = torch.cat(parts)
             value = log_weights.logsumexp(0) - math.log(samples)
+            if not value.isfinite().all():
+                raise ValueError("model: expected finite densities, got 0, infinity or NaN")
             relative = (log_weights - value).exp()
             values.append(value.cpu())
             errors.append((relative.var(0, correction=0).sqrt() / math.sqrt(samples)).cpu())
@@ -79,7 +81,7 @@ class MarginalDecomposition(NamedTuple):
     mutual_information, marginal_kl : Tensor ()
         I(X; z) and KL(Q(z) ‖ P): Monte Carlo estimates, so either can be below 0.
     information_error, marginal_error : Tensor ()
-        The standard errors of these two.
+        The standard errors of these two, with the images as a sample of all.
     """
 
     mean_kl: Tensor
@@ -105,14 +107,9 @@ def marginal_decomposition(
     ----------
     mu, logvar : Tensor or array (images, latent)
         The posteriors; the arithmetic is in float64 on the CPU.
+        Finite, with variances from e⁻⁷⁰⁰ to e⁷⁰⁰: a variance of 0 has no density.
     generator : torch.Generator, optional
         Where the draws come from.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, there is no image, a value is not finite, or a variance is not
-        between e⁻⁷⁰⁰ and e⁷⁰⁰ (a variance of 0 has no density).
     """
     mu, logvar = checked_posteriors(mu, logvar)
     if not logvar.abs().max() <= 700:
@@ -150,7 +147,7 @@ def frechet_distance(a: Tensor | ArrayLike, b: Tensor | ArrayLike) -> float:
     a, b : Tensor or array (points, features)
         At least two points each, finite; the arithmetic is in float64 on the CPU.
     """
-    a, b = (torch.as_tensor(part).detach().cpu().double() for part in (a, b))
+    a, b = to_cpu(a).double(), to_cpu(b).double()
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise ValueError(
             "a and b: expected (points, features) with at least two points, got "
@@ -182,18 +179,9 @@ def _log_density_of_all(z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 def nearest(points: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance from each point to the nearest of the codes, and the index of that code.
+    """Distance from each point to the nearest of the codes, and the index of that code, each (n,).
 
-    Shown in the chapter on the autoencoder.
-
-    Parameters
-    ----------
-    points : Tensor (n, latent)
-    codes : Tensor (m, latent)
-
-    Returns
-    -------
-    distance, index : Tensor (n,)
+    Points (n, latent), codes (m, latent). Shown in the chapter on the autoencoder.
     """
     found = [torch.cdist(part, codes).min(1) for part in points.split(BATCH)]
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])

@@ -1,8 +1,4 @@
-"""What the decoder's output means: the distribution P(X|z) of the pixels, one class for each kind.
-
-Each has ``mean(output)``, the mean of each pixel; ``log_prob(output, x)``, log P(x|z) summed over
-the last dimension, in nats; and ``check(x)``, a ValueError where x cannot be such data.
-"""
+"""What the decoder's output means: the distribution P(X|z) of the pixels."""
 
 from __future__ import annotations
 
@@ -23,9 +19,6 @@ class Likelihood(Protocol):
     def log_prob(self, output: Tensor, x: Tensor) -> Tensor:
         """log P(x|z) in nats: (..., pixels) and (..., pixels) → (...)."""
 
-    def check(self, x: Tensor) -> None:
-        """Raise a ValueError where x cannot be data of this kind."""
-
 
 class Bernoulli:
     """Σ x log p + (1 − x) log(1 − p), with grey pixels taken as probabilities.
@@ -34,7 +27,7 @@ class Bernoulli:
     """
 
     def mean(self, output: Tensor) -> Tensor:
-        """p, the probability of white."""
+        """The probability p of white."""
         return output.sigmoid()
 
     def log_prob(self, output: Tensor, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What a trained model does with its latent variables, measured.
 
-Measures of a model run where the model is, in its precision, in evaluation mode and without
-gradients; images may lie elsewhere. What they return is on the CPU.
+Measures run where the model is, in its precision, in evaluation mode and without gradients. The
+images may lie elsewhere; what is returned is on the CPU.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from vaelib._measuring import Images, evaluation_mode, image_batches
-from vaelib.models import Autoencoder
+from vaelib._measuring import Images, evaluation_mode, image_batches, to_cpu
 from vaelib.objectives import (
     Model,
     elbo,
@@ -47,9 +46,7 @@ class LatentStatistics:
 
         The default is that of [Burda et al. 2016]; [Yeung et al. 2017] take 0.02.
         """
-        if not threshold >= 0:
-            raise ValueError(f"threshold: expected a number >= 0, got {threshold}")
-        return self.var_mu > threshold
+        return _above("var_mu", self.var_mu, "threshold", threshold)
 
     @property
     def variance_sum(self) -> Tensor:
@@ -66,13 +63,8 @@ def latent_statistics(mu: Tensor | ArrayLike, logvar: Tensor | ArrayLike) -> Lat
     Parameters
     ----------
     mu, logvar : Tensor or array (images, latent)
-        Means and log-variances of Q(z|X), one row per image, at least two.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, there are fewer than two images, a value is NaN, or a mean or
-        variance is infinite.
+        Means and log-variances of Q(z|X), one row per image, at least two. A log-variance of −∞
+        is that of a deterministic code; NaN and other infinities are errors.
     """
     mu, logvar = checked_posteriors(mu, logvar)
     if len(mu) < 2:
@@ -96,38 +88,22 @@ def used(gain: Tensor | ArrayLike, nats: float = 1.0) -> Tensor:
     nats : float
         A variable that saves less than this per image does not count.
     """
-    gain = torch.as_tensor(gain)
-    if gain.isnan().any():
-        raise ValueError("gain: expected numbers, got NaN")
-    return gain > nats
+    return _above("gain", to_cpu(gain), "nats", nats)
 
 
 @evaluation_mode
 def encode_images(model: Model, images: Images) -> tuple[Tensor, Tensor]:
-    """Encode a whole set.
-
-    Parameters
-    ----------
-    model : Autoencoder, or any with ``encode``, ``decoder`` and ``likelihood``
-    images : Tensor or array (n, channels, height, width), Dataset or DataLoader
-        uint8, or pixels.
-
-    Returns
-    -------
-    mu, logvar : Tensor (n, latent)
-    """
+    """Means and log-variances of Q(z|X) of a whole set of images, each (n, latent)."""
     codes = [model.encode(x) for x in image_batches(model, images)]
-    if not all(isinstance(part, Tensor) for code in codes for part in code):
-        raise TypeError("model: expected encode(x) to return two tensors, mu and logvar")
     mu, logvar = (torch.cat(parts).cpu() for parts in zip(*codes, strict=True))
     return mu, logvar
 
 
 @evaluation_mode
-def reconstruct(model: Autoencoder, images: Images) -> Tensor:
+def reconstruct(model: Model, images: Images) -> Tensor:
     """Pixel means (n, channels, height, width) decoded from the posterior means of the images."""
-    parts = [model.decode(model.encode(x)[0]).cpu() for x in image_batches(model, images)]
-    return torch.cat(parts)
+    batches = image_batches(model, images)
+    return torch.cat([_decoded(model, model.encode(x)[0], x).cpu() for x in batches])
 
 
 @evaluation_mode
@@ -147,9 +123,9 @@ def reconstruction_gain(
 
     Parameters
     ----------
-    model : Autoencoder, or any with ``encode``, ``decoder`` and ``likelihood``
+    model : VAE, or any object with ``encode``, ``decoder`` and ``likelihood``
     images : Tensor or array (n, channels, height, width), Dataset or DataLoader
-        Over which the loss is averaged.
+        Bytes or pixels; a DataLoader is read twice.
     generator : torch.Generator, optional
         Without it z is the posterior mean. With it z is drawn from Q(z|X), as in training: then
         a variable that brings more noise than signal has a negative gain.
@@ -174,18 +150,18 @@ def reconstruction_gain(
             without = z.clone()
             without[:, j] = 0 if constant is None else constant[j]
             lost.append((whole - reconstruction_log_likelihood(model, x, without)).sum())
-        gain, n = gain + torch.stack(lost).double().cpu(), n + len(x)
+        gain, n = gain + torch.stack(lost).cpu().double(), n + len(x)
     return (gain / n).to(whole.dtype)
 
 
 @evaluation_mode
-def reconstruction_error(model: Autoencoder, images: Images) -> tuple[float, float]:
+def reconstruction_error(model: Model, images: Images) -> tuple[float, float]:
     """Mean −log P(X|z) at z = μ(X) in nats per image, and mean squared error per pixel."""
     nats, squared, n, pixels = 0.0, 0.0, 0, 0
     for x in image_batches(model, images):
         mu, _ = model.encode(x)
         nats -= reconstruction_log_likelihood(model, x, mu).sum().item()
-        squared += (model.decode(mu) - x).square().double().sum().item()
+        squared += (_decoded(model, mu, x) - x).square().cpu().double().sum().item()
         n, pixels = n + len(x), pixels + x.numel()
     return nats / n, squared / pixels
 
@@ -199,7 +175,7 @@ def mean_elbo(model: Model, images: Images, generator: torch.Generator | None = 
 
 def checked_posteriors(mu: Any, logvar: Any) -> tuple[Tensor, Tensor]:
     """The posteriors of a set of images in float64 on the CPU, or a ValueError."""
-    mu, logvar = (torch.as_tensor(part).detach().cpu().double() for part in (mu, logvar))
+    mu, logvar = to_cpu(mu).double(), to_cpu(logvar).double()
     if mu.shape != logvar.shape or mu.ndim != 2 or len(mu) == 0:
         raise ValueError(
             "mu and logvar: expected one shape (images, latent) with at least one image, "
@@ -209,3 +185,17 @@ def checked_posteriors(mu: Any, logvar: Any) -> tuple[Tensor, Tensor]:
     if not (mu.isfinite().all() and (logvar < float("inf")).all()):
         raise ValueError("mu and logvar: expected finite numbers, got NaN or infinity")
     return mu, logvar
+
+
+def _decoded(model: Model, z: Tensor, x: Tensor) -> Tensor:
+    """Pixel means in the shape of the images x."""
+    return model.likelihood.mean(model.decoder(z)).reshape(x.shape)
+
+
+def _above(argument: str, values: Tensor, name: str, threshold: float) -> Tensor:
+    """Which values are above a threshold. NaN is above nothing: it would count as unused."""
+    if values.isnan().any():
+        raise ValueError(f"{argument}: expected numbers, got NaN")
+    if not threshold >= 0:
+        raise ValueError(f"{name}: expected a number >= 0, got {threshold}")
+    return values > threshold

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vaelib._draws import standard_normal
 from vaelib.data import check_image_shape
-from vaelib.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
+from vaelib.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
 
 LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "gaussian")
 INITIALISATIONS = ("torch", "glorot")
@@ -118,7 +118,7 @@ class Autoencoder(nn.Module):
         return self.mu.weight.new_tensor(self.settings["decoder_variance"])
 
     @property
-    def likelihood(self) -> Likelihood:
+    def likelihood(self) -> Bernoulli | Gaussian:
         """P(X|z), given the decoder's output."""
         kind = self.settings["likelihood"]
         if kind == "gaussian":
@@ -126,17 +126,10 @@ class Autoencoder(nn.Module):
         return Bernoulli() if kind == "bernoulli" else ContinuousBernoulli()
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map images to the mean and log-variance of Q(z|X).
+        """Map images to the mean and log-variance of Q(z|X), each (batch, latent).
 
-        Parameters
-        ----------
-        x : Tensor (batch, channels, height, width)
-            Pixels in [0, 1]; any finite numbers where the likelihood is Gaussian.
-
-        Returns
-        -------
-        mu, logvar : Tensor (batch, latent)
-            For a deterministic autoencoder ``logvar`` is −∞: its variance is 0.
+        Images are pixels in [0, 1] (batch, channels, height, width); any finite numbers where the
+        likelihood is Gaussian. Here the log-variance is −∞: the code has no noise.
         """
         mu = self.mu(self._features(x))
         return mu, torch.full_like(mu, -math.inf)

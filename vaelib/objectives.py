@@ -31,17 +31,8 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(μ, σ²) ‖ N(0, 1)) of every image and variable, not summed.
 
     ½ (μ² + σ² − log σ² − 1), the closed form of [Kingma and Welling 2014, appendix B].
-    Shown in the chapter that derives it.
-
-    Parameters
-    ----------
-    mu, logvar : Tensor (batch, latent)
-        Means and log-variances of Q(z|X).
-
-    Returns
-    -------
-    Tensor (batch, latent)
-        Nats, never negative; ∞ where σ² is 0 or ∞.
+    From means and log-variances (batch, latent): nats (batch, latent), never negative; ∞ where σ²
+    is 0, NaN where it is ∞. Shown in the chapter that derives it.
     """
     # expm1 keeps the digits of σ² − 1 where a variable is all but switched off.
     return 0.5 * (torch.square(mu) + (torch.expm1(logvar) - logvar))
@@ -57,22 +48,11 @@ def sample_posterior(
 def reconstruction_log_likelihood(model: Model, x: Tensor, z: Tensor) -> Tensor:
     """log P(X|z), summed over pixels, by the likelihood of the model.
 
+    Images (batch, channels, height, width) with one code each, (batch, latent), or several,
+    (samples, batch, latent): nats per image, (batch,) or (samples, batch), in float32 at least.
     Shown in the chapter on the autoencoder.
-
-    Parameters
-    ----------
-    model : Autoencoder, or any with ``decoder`` and ``likelihood``
-    x : Tensor (batch, channels, height, width)
-        Pixels in [0, 1].
-    z : Tensor (batch, latent) or (samples, batch, latent)
-        One code per image, or several.
-
-    Returns
-    -------
-    Tensor (batch,) or (samples, batch)
-        Nats per image, in float32 at least.
     """
-    output = model.decoder(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
+    output = model.decoder(z.flatten(0, -2)).flatten(1).unflatten(0, z.shape[:-1])
     target = x.flatten(1)
     if output.shape[-2:] != target.shape:
         raise ValueError(
@@ -93,7 +73,7 @@ def elbo(
 
     Parameters
     ----------
-    model : VAE, or any with ``encode``, ``decoder`` and ``likelihood``
+    model : VAE, or any object with ``encode``, ``decoder`` and ``likelihood``
         A deterministic autoencoder has an infinite KL: its ELBO is −∞.
     x : Tensor (batch, channels, height, width)
         Pixels in [0, 1].

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaelib._measuring import to_cpu
 from vaelib.data import to_pixels
 
 ROWS = 2_000  # images at once: 12 MB of MNIST in float64
@@ -31,25 +32,16 @@ class PrincipalComponents(NamedTuple):
 def principal_components(images: Tensor | np.ndarray[Any, Any]) -> PrincipalComponents:
     """Mean, and eigenvalues and eigenvectors of the covariance, of a set of images.
 
-    Shown in the chapter on the autoencoder.
+    In float64 on the CPU; the covariance is the mean over the n images, not over n − 1. Each
+    direction points to where its largest entry is positive. Shown in the chapter on the
+    autoencoder.
 
     Parameters
     ----------
     images : Tensor or array (n, ...), uint8 or floating point
-        Bytes are taken as pixels in [0, 1]; each image is one point.
-
-    Returns
-    -------
-    PrincipalComponents
-        In float64 on the CPU; the covariance is the mean over the n images, not over n − 1. Each
-        direction points to where its largest entry is positive.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two images or a number is not finite.
+        Bytes are taken as pixels in [0, 1]; each image, of at least two, is one point.
     """
-    images = torch.as_tensor(images).cpu()
+    images = to_cpu(images)
     if len(images) < 2:
         raise ValueError(f"images: expected at least two, got {len(images)}")
     pixels = math.prod(images.shape[1:])
@@ -94,31 +86,17 @@ def linear_vae_optimum(
     noise_variance : float
         The decoder's η².
     beta : float
-        Weight of the KL.
-
-    Returns
-    -------
-    var_mu, sigma2, kl : Tensor (directions,)
-        KL in nats.
-
-    Raises
-    ------
-    ValueError
-        If an eigenvalue is negative or NaN, or one of the numbers is not positive.
+        Weight of the KL, which is in nats.
     """
     if not (eigenvalues >= 0).all():
         raise ValueError("eigenvalues: expected numbers >= 0")
-    if not (0 < noise_variance < math.inf and 0 < beta < math.inf):
-        raise ValueError(
-            f"noise_variance, beta: expected numbers > 0, got {noise_variance} and {beta}"
-        )
     threshold = beta * noise_variance  # the water level βη²
-    # It must be a normal number in the precision of the eigenvalues.
     limits = torch.finfo(torch.result_type(eigenvalues, threshold))
-    if not limits.tiny <= threshold <= limits.max:
+    # NaN fails each comparison.
+    if not (noise_variance > 0 and beta > 0 and limits.tiny <= threshold <= limits.max):
         raise ValueError(
-            f"noise_variance, beta: expected a product from {limits.tiny:.0e} to {limits.max:.0e}, "
-            f"got {noise_variance} and {beta}"
+            "noise_variance, beta: expected numbers > 0 with a product from "
+            f"{limits.tiny:.0e} to {limits.max:.0e}, got {noise_variance} and {beta}"
         )
     above = eigenvalues.clamp(min=threshold) / threshold  # 1 for what is under water
     return LinearOptimum(1 - 1 / above, 1 / above, 0.5 * above.log())

@@ -33,12 +33,11 @@ def fit(
 ) -> None:
     """Train a model in place, where it is, with Adam [Kingma and Ba 2015].
 
-    Shown in the chapter on the linear case.
+    It is an error if the weights stop being finite. Shown in the chapter on the linear case.
 
     Parameters
     ----------
     model : Module
-        What is trained.
     images : Tensor (n, channels, height, width), uint8 or floating point
         The training set; bytes stay bytes until a batch needs them as pixels.
     loss : callable (x, epoch) -> scalar Tensor or None
@@ -47,8 +46,7 @@ def fit(
     epochs, batch_size, learning_rate
         The schedule; the defaults are those of the talk.
     final_learning_rate : float, optional
-        In the last epoch; the rate goes there by the same factor from epoch to epoch. By default
-        it stays what it is.
+        In the last epoch; the rate goes there by the same factor from epoch to epoch.
     seed : int
         Decides the order of the images.
     labels : Tensor (n,), optional
@@ -57,12 +55,6 @@ def fit(
         Called before the first step with 0, and after each step with the number of steps done.
     progress : str, optional
         Label of a progress bar, which needs tqdm; none is shown without.
-
-    Raises
-    ------
-    ValueError
-        If a number of the schedule is not positive, there are no images, or the weights stop being
-        finite.
     """
     if min(epochs, batch_size) < 1 or not learning_rate > 0:
         raise ValueError(

@@ -1,10 +1,11 @@
 """Claims on the page: lines that can be linked to, and how many there are.
 
-``{ref}`text <claim-ID>``` leads to the line of a chapter that checks the claim. The output of a cell that checks several claims is split into its lines, and each becomes a target.
-A claim line is recognised by its cell's tag and by its id: verdict · id · sentence.
+``{ref}`text <claim-ID>``` leads to the line of a chapter that checks the claim. The output of a
+cell that checks several claims is split into its lines, and each becomes a target. A claim line is
+recognised by its cell's tag and by its id: verdict · id · sentence.
 
-``{{ claims }}`` and ``{{ failing }}`` are the numbers of claims in ``claims.yml``, and of those that
-are known to fail.
+``{{ claims }}`` and ``{{ failing }}`` are the numbers of claims in ``claims.yml``, and of those
+that are known to fail.
 """
 
 import re

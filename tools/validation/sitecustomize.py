@@ -17,7 +17,8 @@ def note(event: str, arguments: tuple[object, ...]) -> None:
         return
     noted.add(arguments[0])
     path = os.path.abspath(arguments[0])  # noqa: PTH100
-    of_project = path.startswith(PROJECT + os.sep) and not any(name in path for name in MADE)
+    inside = path.removeprefix(PROJECT + os.sep)
+    of_project = inside != path and not any(name in inside for name in MADE)
     if of_project or path.endswith(".safetensors"):
         os.write(log, f"{path}\n".encode())
 

@@ -13,16 +13,9 @@ from vaelib.data import to_pixels
 
 
 class Classifier(nn.Module):
-    """Small convolutional classifier of images.
+    """Small convolutional classifier of images (channels, height, width).
 
-    Parameters
-    ----------
-    shape : (channels, height, width)
-        Shape of one image.
-    features : int
-        Width of the last hidden layer.
-    classes : int
-        Number of labels.
+    ``features`` is the width of its last hidden layer.
     """
 
     def __init__(

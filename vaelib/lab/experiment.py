@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class Experiment(Architecture, Objective, Schedule, Measurement):
 
     def __attrs_post_init__(self) -> None:
         """Check what fields say together."""
-        # It becomes part of a file name, which must not lead out of the folder of the runs.
+        # It is part of a file name, which must not lead out of the folder of the runs.
         if not (isinstance(self.dataset, str) and re.fullmatch(r"\w[\w-]{0,63}", self.dataset)):
             raise ValueError(
                 f"dataset: expected a name of letters, digits, _ and -, got {self.dataset!r}"
@@ -199,24 +200,20 @@ def train_and_store(
     """Train an experiment that is not stored, and store it: the path of its file."""
     check_training_allowed(experiment, weights)
     data = _data_of(experiment)
-    folder = store.run_folders()[-1]
-    path = folder / f"{experiment.name}.{'run' if weights else 'sweep'}.safetensors"
-
-    def classifier() -> Classifier:
-        return classifier_experiment(experiment.dataset).run().classifier()
-
+    kind = "run" if weights else "sweep"
+    path = store.run_folders()[-1] / f"{experiment.name}.{kind}.safetensors"
     # Locked before it is trained: a folder that cannot be written must not cost the training.
     with exclusive_lock(path):
         if not path.exists():
             run = train(
                 experiment,
                 data,
-                classifier=classifier,
+                classifier=lambda: classifier_experiment(data.name).run().classifier(),
                 device=device,
                 threads=threads,
                 progress=progress,
             )
-            (run if weights else Run(run.experiment, run.history, run.measurements, {})).write(path)
+            (run if weights else replace(run, weights={})).write(path)
     return path
 
 

@@ -128,16 +128,11 @@ class _Layers:
             if extra_grad is not None:
                 grad, extra_grad = grad.add_(extra_grad), None
             if depth:
-                grad = self._through_activation(grad, x)
+                ops = torch.ops.aten
+                grad = (
+                    ops.tanh_backward(grad, x) if self.tanh else ops.threshold_backward(grad, x, 0)
+                )
         return grad
-
-    def _through_activation(self, grad: Tensor, output: Tensor) -> Tensor:
-        result: Tensor
-        if self.tanh:
-            result = torch.ops.aten.tanh_backward(grad, output)
-        else:
-            result = torch.ops.aten.threshold_backward(grad, output, 0)
-        return result
 
 
 def _grad_of(parameter: Tensor) -> Tensor:

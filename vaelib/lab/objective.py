@@ -55,28 +55,16 @@ class Objective:
                 "revive_epochs: expected (first, last) with 0 <= first < last <= epochs, "
                 f"got {self.revive_epochs}"
             )
-        neutral = Objective(
-            importance_samples=self.importance_samples,
-            binarise=self.binarise,
-            precision=self.precision,
-        )
-        if self.importance_samples > 1:
-            for field in attrs.fields(Objective):
-                if getattr(self, field.name) != getattr(neutral, field.name):
-                    raise ValueError(f"importance_samples: the IWAE bound has no {field.name}")
+        for field in attrs.fields(Objective) if self.importance_samples > 1 else ():
+            has_it = field.name in ("importance_samples", "binarise", "precision")
+            if not has_it and getattr(self, field.name) != field.default:
+                raise ValueError(f"importance_samples: the IWAE bound has no {field.name}")
 
 
 class TrainingLoss:
     """The loss of an experiment: called with a batch of pixels and the number of its epoch.
 
-    Parameters
-    ----------
-    objective : Objective
-    model : Autoencoder
-    noise : Generator
-        Where all random numbers come from.
-    var_mu : callable () -> Tensor (latent,)
-        Measures Var μ now: it decides which variable is revived.
+    All random numbers come from ``noise``; ``var_mu`` measures Var μ when a variable is revived.
     """
 
     def __init__(

@@ -21,19 +21,21 @@ from vaelib.lab.sweep import train_all
 DATASETS = ("mnist", "glyphs")  # every claim must hold on both
 
 
-def stored_experiments(folder: Path) -> dict[bool, dict[Path, Experiment]]:
-    """All runs in a folder: under True those kept with weights, under False the others."""
-    runs: dict[bool, dict[Path, Experiment]] = {True: {}, False: {}}
-    for path in sorted(folder.glob("*.safetensors")):
+def stored_experiments(folder: Path) -> dict[Path, Experiment]:
+    """All runs in a folder, those kept with weights first."""
+    experiments = {}
+    for path in sorted(folder.glob("*.run.safetensors")) + sorted(
+        folder.glob("*.sweep.safetensors")
+    ):
         _, description = store.read(path)
         try:
             experiment = Experiment.from_canonical(description)
-        except (TypeError, ValueError, RecursionError) as error:
+        except (AttributeError, TypeError, ValueError, RecursionError) as error:
             raise store.DamagedRunError(f"{path}: describes no experiment: {error}") from error
         if path.name.partition(".")[0] != experiment.name:
             raise store.DamagedRunError(f"{path}: this is a run of {experiment.name}")
-        runs[path.name.endswith(".run.safetensors")][path] = experiment
-    return runs
+        experiments[path] = experiment
+    return experiments
 
 
 def is_available(dataset: str) -> bool:
@@ -44,33 +46,37 @@ def is_available(dataset: str) -> bool:
         return False
 
 
-def main() -> int:
-    """Train, then validate the chapters' claims; returns the exit status."""
-    root = book_folder().parent
-    folder = root / "_build" / "reproduce"
-    stored = stored_experiments(root / "book" / "runs")
-    used = {experiment.dataset for runs in stored.values() for experiment in runs.values()}
-    datasets = {name: is_available(name) for name in sorted(used.union(DATASETS))}
-    for name in [name for name in datasets if not datasets[name]]:
-        print(f"{name} is not available: its runs are taken as they are stored.")
+def train_again(stored: Path, folder: Path) -> set[str]:
+    """Train the runs of one folder again in another; returns the datasets that are available."""
+    experiments = stored_experiments(stored)
+    used = {experiment.dataset for experiment in experiments.values()}
+    available = {name for name in used.union(DATASETS) if is_available(name)}
+    for name in sorted(used - available):
+        print(f"{name} is not available: its runs are linked as they are stored.")
     folder.mkdir(parents=True, exist_ok=True)
     for link in filter(Path.is_symlink, folder.iterdir()):
         link.unlink()
     os.environ["VAELIB_RUNS"] = str(folder)
     # Those with weights first: the classifiers, by which others are evaluated, are among them.
-    for weights, runs in stored.items():
+    for kind in ("run", "sweep"):
+        paths = [path for path in experiments if path.name.endswith(f".{kind}.safetensors")]
         missing = []
-        for path, experiment in runs.items():
-            again = folder / path.name
-            if not again.exists() and datasets[experiment.dataset]:
-                missing.append(experiment)
-            elif not again.exists():
-                again.symlink_to(path)
-        kind = "run" if weights else "sweep"
-        print(f"{len(missing)} of {len(runs)} runs to train, {kind}", flush=True)
-        train_all(missing, weights=weights)
+        for path in [path for path in paths if not (folder / path.name).exists()]:
+            if experiments[path].dataset in available:
+                missing.append(experiments[path])
+            else:
+                (folder / path.name).symlink_to(path.absolute())
+        print(f"{len(missing)} of {len(paths)} runs to train, {kind}", flush=True)
+        train_all(missing, weights=kind == "run")
+    return available
+
+
+def main() -> int:
+    """Train, then validate the chapters' claims; returns the exit status."""
+    root = book_folder().parent
+    available = train_again(root / "book" / "runs", root / "_build" / "reproduce")
     status = 0
-    for dataset in [name for name in DATASETS if datasets[name]]:
+    for dataset in [name for name in DATASETS if name in available]:
         print(f"Checking every claim on {dataset}, with the runs just trained", flush=True)
         command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "book"]
         options = ["-p", "no:cacheprovider", "--nbval-cell-timeout=1800"]

@@ -30,10 +30,6 @@ def sweep(experiments: Iterable[Experiment]) -> list[Run]:
     need this package and must see the folders of the runs and of the data under the same names.
     Shown in the chapter on sparsity.
 
-    Parameters
-    ----------
-    experiments : iterable of Experiment
-
     Returns
     -------
     list of Run
@@ -66,7 +62,7 @@ def train_all(missing: list[Experiment], *, weights: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     settings = {name: value for name, value in os.environ.items() if name.startswith("VAELIB_")}
     if "VAELIB_RUNS" in settings:
-        settings["VAELIB_RUNS"] = str(folder)
+        settings["VAELIB_RUNS"] = str(folder)  # absolute
     task = partial(_train_in_worker, weights=weights, settings=settings, folder=folder)
     for _ in tqdm(_side_by_side(task, missing), total=len(missing), unit="run"):
         pass

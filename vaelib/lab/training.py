@@ -90,22 +90,15 @@ def train(
     threads: int | None = None,
     progress: bool = False,
 ) -> Run:
-    """Train the model of an experiment.
+    """Train the model of an experiment, and measure it.
 
-    Parameters
-    ----------
-    experiment : Experiment
-    data : ImageData
-        Its training images are trained on, its test images measured.
-    classifier : callable () -> Classifier, optional
-        Where ``evaluation_samples`` are asked for: in its features samples are compared.
-    device : str
-        Another kind of processor rounds differently, so its run is another network.
-    threads : int, optional
-        By default as `training_threads` says.
-    progress : bool
-        Whether to show a progress bar.
+    ``classifier`` is called where ``evaluation_samples`` are asked for: in its features samples are
+    compared. ``threads`` are those that `training_threads` says by default.
     """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: {device} cannot be used on this machine: {error}") from error
     with reproducible(threads):
         return _train(experiment, data, classifier, device, progress)
 
@@ -164,5 +157,5 @@ def _train(
         )
     measurements |= measure(model.double(), data)
     measurements["revived"] = torch.tensor(getattr(loss, "revived", -1))
-    stacked = {name: torch.stack(values) for name, values in history.items()}
+    stacked = {name: torch.stack(values).cpu() for name, values in history.items()}
     return Run(experiment, stacked, measurements, weights)

@@ -1,5 +1,6 @@
 """Sweeps on a cluster of real processes, and killed ones: nothing is lost, nothing done twice."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,54 +9,52 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import joblib
 import pytest
 from distributed import Client, KilledWorker, LocalCluster
 
-from vaelib import Experiment, Run, sweep
+from vaelib.lab import Experiment, Run, sweep
 
 # The cluster's own housekeeping: what it says of a worker that was killed is no news here.
 pytestmark = pytest.mark.filterwarnings("default")
 
-TINY = {"dataset": "tiles", "hidden": (8,), "latent": 2, "images": 600, "epochs": 1}
-SIX = [Experiment(**TINY, batch_size=50, seed=seed, history=bool(seed % 2)) for seed in range(6)]
-ENDLESS = Experiment(**{**TINY, "epochs": 1_000_000}, history=False)
+TINY: dict[str, Any] = {"dataset": "tiles", "hidden": (8,), "latent": 2, "images": 600}
+SIX = [
+    Experiment(**TINY, epochs=1, batch_size=50, seed=seed, history=bool(seed % 2))
+    for seed in range(6)
+]
+ENDLESS = Experiment(**TINY, epochs=1_000_000, history=False)
 
 KILLED = """
-import json, sys
-from vaelib import Experiment, sweep
-sweep([Experiment(**json.loads(fields)) for fields in sys.argv[1:]], jobs=2)
+import sys
+from vaelib.lab import Experiment, sweep
+sweep(map(Experiment.from_canonical, sys.argv[1:]))
 """
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty run store, named only when the cluster is up already."""
+    """An empty folder of runs, named only when the cluster is up already."""
+    (tmp_path / "runs").mkdir()
     monkeypatch.setenv("VAELIB_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("VAELIB_TRAIN", raising=False)
     return tmp_path / "runs"
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the same sweep gives on this machine, in this process."""
-    folder = tmp_path_factory.mktemp("local")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VAELIB_RUNS", str(folder))
-        patch.delenv("VAELIB_TRAIN", raising=False)
-        sweep(SIX, jobs=1)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     """Two worker processes of one thread each."""
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
     with pytest.MonkeyPatch.context() as patch:
         for name in ("VAELIB_RUNS", "VAELIB_TRAIN"):
             patch.delenv(name, raising=False)
-        with LocalCluster(**options, host="127.0.0.1", dashboard_address=None) as started:
+        with local_cluster(n_workers=2, threads_per_worker=1) as started:
             yield started
+
+
+def local_cluster(**options: Any) -> LocalCluster:
+    return LocalCluster(processes=True, host="127.0.0.1", dashboard_address=None, **options)
 
 
 @pytest.fixture
@@ -69,10 +68,6 @@ def stored(folder: Path) -> dict[str, tuple[int, int]]:
     """The runs in a folder, each with what changes when its file is written again."""
     paths = folder.glob("*.safetensors")
     return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
-
-
-def names(experiments: list[Experiment]) -> set[str]:
-    return {f"{experiment.name}.sweep.safetensors" for experiment in experiments}
 
 
 def when(condition: Callable[[], object], act: Callable[[], None]) -> threading.Thread:
@@ -89,16 +84,35 @@ def when(condition: Callable[[], object], act: Callable[[], None]) -> threading.
     return thread
 
 
+@contextlib.contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Raise a TimeoutError in what takes longer."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def check(results: list[Run], experiments: list[Experiment], folder: Path) -> None:
     """Every result is there once, in order, and every file is whole."""
     assert [run.experiment for run in results] == experiments
-    assert stored(folder).keys() == names(experiments)
-    for experiment in experiments:
-        Run.read(folder / f"{experiment.name}.sweep.safetensors", experiment)
+    paths = {
+        folder / f"{experiment.name}.sweep.safetensors": experiment for experiment in experiments
+    }
+    assert set(folder.glob("*.safetensors")) == set(paths)
+    for path, experiment in paths.items():
+        Run.read(path, experiment)
 
 
 def test_a_sweep_on_a_cluster_outlives_a_worker_and_gives_the_same_bits(
-    local: Path, client: Client, folder: Path
+    client: Client, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = client.run(os.getpid).values()
     there: list[dict[str, tuple[int, int]]] = []
@@ -118,21 +132,16 @@ def test_a_sweep_on_a_cluster_outlives_a_worker_and_gives_the_same_bits(
     pids = set(client.run(os.getpid).values())
     assert first in pids
     assert second not in pids
-    for name in names(SIX):
-        assert (folder / name).read_bytes() == (local / name).read_bytes()
-
-
-def test_the_cluster_is_left_alone_where_nothing_is_missing(
-    client: Client, folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    again = [SIX[1], SIX[0], SIX[1]]
-    results = sweep(again)
-    assert [run.experiment for run in results] == again
-    assert stored(folder).keys() == names(SIX[:2])
-    before, _ = stored(folder), capfd.readouterr()
-    sweep(again)
+    before = stored(folder)
+    sweep(SIX[::-1])
     assert stored(folder) == before
-    assert capfd.readouterr() == ("", "")
+    # In this process, one after the other.
+    (tmp_path / "alone").mkdir()
+    monkeypatch.setenv("VAELIB_RUNS", str(tmp_path / "alone"))
+    for experiment in SIX:
+        experiment.run(weights=False)
+    for path in folder.glob("*.safetensors"):
+        assert path.read_bytes() == (tmp_path / "alone" / path.name).read_bytes()
 
 
 def test_a_sweep_does_not_wait_for_a_task_that_no_worker_survives(
@@ -150,8 +159,35 @@ def test_a_sweep_does_not_wait_for_a_task_that_no_worker_survives(
     killer.join()
 
 
+def test_a_worker_without_the_package_is_an_error_at_once(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "vaelib").mkdir()
+    failing = "raise ModuleNotFoundError(\"No module named 'vaelib'\", name='vaelib')"
+    (tmp_path / "vaelib" / "__init__.py").write_text(failing)
+    with local_cluster(n_workers=0) as scheduler, Client(scheduler) as client:
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler.scheduler_address]
+        options = ["--no-dashboard", "--nthreads", "1", "--name", "bare"]
+        worker = subprocess.Popen(
+            command + options,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            client.wait_for_workers(1, timeout=60)
+            (address,) = client.scheduler_info()["workers"]
+            with at_most(30), pytest.raises(RuntimeError, match=rf"{address} .*vaelib"):
+                sweep([SIX[0]])
+        finally:
+            worker.terminate()
+            worker.wait()
+    assert stored(folder) == {}
+
+
 def test_a_killed_sweep_goes_on_where_it_was(folder: Path) -> None:
-    experiments = [Experiment(**TINY, seed=seed) for seed in range(4)]
+    experiments = [
+        Experiment(**TINY, epochs=2, seed=seed) for seed in range(2 * joblib.cpu_count())
+    ]
     command = [sys.executable, "-c", KILLED, *(e.canonical for e in experiments)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
@@ -160,6 +196,6 @@ def test_a_killed_sweep_goes_on_where_it_was(folder: Path) -> None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     before = stored(folder)
-    assert 0 < len(before) < 4
-    check(sweep(experiments, jobs=1), experiments, folder)
+    assert 0 < len(before) < len(experiments)
+    check(sweep(experiments), experiments, folder)
     assert before.items() <= stored(folder).items()
