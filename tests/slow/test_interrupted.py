@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,10 +19,10 @@ import torch
 from conftest import ROOT
 from machine import CONTEXT, FULL, PATIENCE, Child, KilledAt, Machine, hindered
 
-import vaelib.lab.reproduce
 import vaelib.lab.training
 from vaelib.data import glyphs, load
 from vaelib.lab import Experiment, store, sweep
+from vaelib.lab.reproduce import train_again
 
 TINY = {"dataset": "tiles", "hidden": (8,), "latent": 2, "epochs": 2, "batch_size": 50}
 ONE = Experiment(**TINY, seed=7)
@@ -59,16 +58,7 @@ def training_all(_: Machine) -> None:
 
 
 def reproducing(machine: Machine) -> None:
-    """What `make reproduce` does, but for the last step, which is another program's."""
-
-    def check(_command: list[str], env: dict[str, str], **_: object) -> Any:
-        for path in sorted(Path(env["VAELIB_RUNS"]).glob("*.safetensors")):
-            store.read(path)
-        return subprocess.CompletedProcess([], 0)
-
-    vaelib.lab.reproduce.book_folder = lambda: machine.folder / "book"
-    vaelib.lab.reproduce.subprocess.run = check  # type: ignore[assignment]
-    assert vaelib.lab.reproduce.main() == 0
+    train_again(machine.runs, machine.folder / "_build")
 
 
 def overwriting(machine: Machine) -> None:
