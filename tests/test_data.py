@@ -25,7 +25,7 @@ from vaelib.data.lock import exclusive_lock, temporary_prefix
 
 # Pinned for matplotlib 3.11.2 (the outlines of the glyphs) and NumPy 2.4.6 (the draws). If they
 # change, raise glyphs.VERSION and train the stored runs on the glyphs again. The full sets are
-# compared in slow/test_interrupted_data.py.
+# compared in slow/test_glyphs.py.
 GLYPHS_SHA256 = "6faca2c163ceae4d4fed867ec6454f59121473cf077cd8ae3f36ad0d1a71aadf"
 FIRST_GLYPHS = "fc5203809615ea985860b1a10d5da96d4d27685d52d384e90ab3f3aec324d8ba"
 FIRST_GLYPHS_LABELS = "1a14b895306a3ed799310d1688048b24183b664587705df918eb751e87eda842"

@@ -23,11 +23,12 @@ def files() -> Iterator[Path]:
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy the project, with links in the place of its large files, which checks only read."""
+    """Copy the project, with links in the place of runs and large files, which checks only read."""
     for name in files():
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if source.stat().st_size > LARGE and source.suffix != ".py":
+        large = source.suffix != ".py" and source.stat().st_size > LARGE
+        if large or source.suffix == ".safetensors":
             target.symlink_to(source)
         else:
             shutil.copy2(source, target)

@@ -1,50 +1,37 @@
-"""No damage goes unseen: a truncated or altered run is an error that names it.
+"""No damage goes unseen: hundreds of truncations and flipped bits of every kind of stored file.
 
-Hundreds of random truncations and flipped bits. No run is loaded as if it were whole, and what is
-there stays there.
+A damaged run, and a damaged file of MNIST, is an error that names it; what is there stays there. A
+damaged file of glyphs, which the package can draw again, is reported and replaced.
 """
 
-import json
 import os
 import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+import small_mnist
 import torch
+from test_data import MNIST_HERE
 
-from vaelib import Experiment, Run, _store, sweep
-from vaelib.data import ImageData
-from vaelib.experiment import train
-
-SEED = 21
-# How often each kind of file is cut short at a random place, and how often a bit of it is flipped.
-TRUNCATIONS = {"run": 150}
-FLIPS = {"run": 250}
+from vaelib import data
+from vaelib.data import ImageData, glyphs, load, mnist
+from vaelib.lab import DamagedRunError, Experiment, Run, sweep
+from vaelib.lab.training import train
 
 
-def damages(content: bytes, truncations: int, flips: int, label: str) -> list[tuple[str, bytes]]:
-    """Random truncations and flipped bits of a file, first those at its ends, and a few others."""
-    chance = random.Random(f"{SEED}{label}")
-    lengths = [
-        0,
-        1,
-        len(content) - 1,
-        *(chance.randrange(len(content)) for _ in range(truncations)),
-    ]
-    bits = [0, 7, 8 * len(content) - 1, *(chance.randrange(8 * len(content)) for _ in range(flips))]
-    found = [("truncated", content[:length]) for length in lengths[:truncations]]
-    found += [("flipped", flipped(content, bit)) for bit in bits[:flips]]
+def damages(content: bytes, count: int) -> Iterator[bytes]:
+    """Truncate a file, flip a bit of it, at its ends and at random places, and lengthen or mix."""
+    chance = random.Random(len(content))
+    for length in (0, 1, len(content) - 1, *(chance.randrange(len(content)) for _ in range(count))):
+        yield content[:length]
+    last = 8 * len(content) - 1
+    for bit in (0, 7, last, *(chance.randrange(last) for _ in range(count))):
+        yield flipped(content, bit)
     middle = len(content) // 2
-    zeros = content[: middle - 4] + bytes(8) + content[middle + 4 :]
-    found += [
-        ("lengthened", content + b"\0"),
-        ("lengthened", b"\0" + content),
-        ("lengthened", content + content),
-        ("two bits", flipped(flipped(content, 8 * middle), 8 * middle + 8)),
-        ("halves exchanged", content[middle:] + content[:middle]),
-    ]
-    return found + ([("zeros", zeros)] if zeros != content else [])
+    yield from (content + b"\0", b"\0" + content, content + content)
+    yield flipped(flipped(content, 8 * middle), 8 * middle + 8)
+    yield content[middle:] + content[:middle]
 
 
 def flipped(content: bytes, bit: int) -> bytes:
@@ -53,70 +40,144 @@ def flipped(content: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
-def counted(found: list[str], kind: str) -> None:
-    """Record how often what was done to a kind of file; none of it went unseen."""
-    for how in sorted(set(found)):
-
-
-def files_below(folder: Path) -> dict[str, tuple[int, bytes]]:
+def files_below(folder: Path) -> dict[Path, tuple[int, bytes]]:
     """All files, hidden ones too; one written anew has another number."""
-    return {
-        str(path.relative_to(folder)): (path.stat().st_ino, path.read_bytes())
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path: (path.stat().st_ino, path.read_bytes()) for path in paths}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with the small MNIST, no network, few glyphs, and no runs."""
+    for variable in [name for name in os.environ if name.startswith("VAELIB_")]:
+        monkeypatch.delenv(variable)
+    for variable, folder in (("VAELIB_DATA", "data"), ("VAELIB_RUNS", "runs")):
+        monkeypatch.setenv(variable, str(tmp_path / folder))
+        (tmp_path / folder).mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(data, "SPLIT_SIZES", (6, 2))
+    small_mnist.install(monkeypatch.setattr)
+    for name, content in small_mnist.FILES.items():
+        (tmp_path / "data" / name).write_bytes(content)
+    return tmp_path
+
+
+def forget() -> None:
+    data._load_mnist.cache_clear()
+    data._load_glyphs.cache_clear()
 
 
 # ---- runs ---------------------------------------------------------------------------------------
 
-
-def make_data(name: str = "tiles") -> ImageData:
-    images = torch.arange(40 * 12).remainder(256).to(torch.uint8).reshape(40, 1, 3, 4)
-    labels = torch.arange(40).remainder(3)
-    return ImageData(name, images[:30], labels[:30], images[30:], labels[30:])
-
-
-SMALL = Experiment(dataset="tiles", hidden=(4,), latent=2, epochs=1, batch_size=10, filmed_images=1)
+SMALL = Experiment(dataset="tiles", hidden=(4,), latent=2, epochs=1, batch_size=10, snapshots=1)
 
 
 @pytest.fixture(scope="module")
 def trained() -> Run:
-    return train(SMALL, make_data())
+    images = torch.arange(40 * 12).remainder(256).to(torch.uint8).reshape(40, 1, 3, 4)
+    labels = torch.arange(40).remainder(3)
+    return train(SMALL, ImageData("tiles", images[:30], labels[:30], images[30:], labels[30:]))
 
 
-@pytest.mark.parametrize("weights", [True, False], ids=["run", "sweep"])
+@pytest.mark.parametrize("kind", ["run", "sweep"])
 def test_a_damaged_run_is_never_loaded_trained_over_or_deleted(
-    trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: bool
+    trained: Run, home: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setenv("VAELIB_RUNS", str(tmp_path))
-    monkeypatch.setattr("vaelib.experiment.train", lambda *_, **__: pytest.fail("trained over"))
-    path = tmp_path / f"{SMALL.name}.{'run' if weights else 'sweep'}.safetensors"
+    monkeypatch.setattr("vaelib.lab.experiment.train", lambda *_, **__: pytest.fail("trained over"))
+    path = home / "runs" / f"{SMALL.name}.{kind}.safetensors"
     trained.write(path)
-    assert SMALL.run(weights=weights).measurements.keys() == trained.measurements.keys()
-    tried = []
-    amounts = TRUNCATIONS["run"] // 2, FLIPS["run"] // 2  # half of them for each kind
-    for how, content in damages(path.read_bytes(), *amounts, path.name):
+    assert SMALL.run(weights=kind == "run").measurements.keys() == trained.measurements.keys()
+    for content in damages(path.read_bytes(), 100):
         path.write_bytes(content)
-        before = files_below(tmp_path)
-        with pytest.raises(_store.DamagedRunError) as error:
-            SMALL.run(weights=weights)
+        before = files_below(home)
+        with pytest.raises(DamagedRunError) as error:
+            SMALL.run(weights=kind == "run")
         assert str(error.value).startswith(f"{path}: ")
-        assert files_below(tmp_path) == before
-        tried.append(how)
-    counted(tried, "run")
+        if kind == "sweep":
+            with pytest.raises(DamagedRunError, match=path.name):
+                sweep([SMALL])
+        assert files_below(home) == before
 
 
-def test_a_damaged_run_is_not_mistaken_for_a_missing_one_by_a_sweep(
-    trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+# ---- MNIST --------------------------------------------------------------------------------------
+
+
+def test_damaged_mnist_is_never_loaded_replaced_or_deleted(home: Path) -> None:
+    for name, whole in small_mnist.FILES.items():
+        path = home / "data" / name
+        for content in damages(whole, 30):
+            path.write_bytes(content)
+            forget()
+            with pytest.raises(ValueError, match=f"^{path}: "):
+                load("mnist")
+            assert path.read_bytes() == content
+        path.write_bytes(whole)
+        forget()
+        assert load("mnist").name == "mnist"
+
+
+def test_a_damaged_packed_file_is_an_error_or_unpacks_to_the_same(home: Path) -> None:
+    """gzip ignores the time in its header and zeros behind the end."""
+    name = "t10k-labels-idx1-ubyte"
+    (home / "data" / name).unlink()
+    path = home / "data" / f"{name}.gz"
+    messages = []
+    for content in damages(small_mnist.PACKED[path.name], 100):
+        path.write_bytes(content)
+        forget()
+        try:
+            assert bytes(load("mnist").test_labels.tolist()) == small_mnist.FILES[name][8:]
+        except ValueError as error:
+            messages.append(str(error))
+        assert path.read_bytes() == content
+    assert len(messages) > 180
+    assert all(message.startswith(f"{path}: ") for message in messages)
+
+
+@pytest.mark.parametrize("instead", [Path.mkdir, lambda path: path.symlink_to("gone")])
+def test_what_lies_in_a_files_place_is_left_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch, instead: Callable[[Path], None]
 ) -> None:
-    monkeypatch.setenv("VAELIB_RUNS", str(tmp_path))
-    monkeypatch.setenv("VAELIB_TRAIN", "never")
-    path = tmp_path / f"{SMALL.name}.sweep.safetensors"
-    trained.write(path)
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(_store.DamagedRunError, match=path.name):
-        sweep([SMALL])
-    path.write_bytes(b"")
-    with pytest.raises(_store.DamagedRunError, match=path.name):
-        sweep([SMALL])
-    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.setenv("VAELIB_DATASET", "mnist")
+    path = home / "data" / "train-images-idx3-ubyte"
+    path.unlink()
+    instead(path)
+    before = sorted(path.parent.iterdir())
+    forget()
+    with pytest.raises(FileNotFoundError, match="cannot be downloaded"):
+        load("mnist")
+    assert sorted(path.parent.iterdir()) == before
+
+
+def test_mnist_itself_damaged(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The true file against the true checksum: the others need not be there."""
+    name = "t10k-images-idx3-ubyte"
+    source = MNIST_HERE / "MNIST" / "raw" / name
+    if not source.exists():
+        pytest.skip("MNIST is not at hand: set VAELIB_DATA to check the real files")
+    monkeypatch.setitem(mnist.MD5, name, "2646ac647ad5339dbf082846283269ea")
+    for content in damages(source.read_bytes(), 5):
+        (home / "data" / name).write_bytes(content)
+        forget()
+        with pytest.raises(ValueError, match=name):
+            load("mnist")
+
+
+# ---- glyphs -------------------------------------------------------------------------------------
+
+
+def test_a_damaged_glyphs_file_is_reported_and_never_used(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = glyphs.draw(8)
+    monkeypatch.setattr(glyphs, "draw", lambda count: drawn)
+    load("glyphs")
+    path = home / "cache" / "vaelib" / glyphs.file_name()
+    whole = path.read_bytes()
+    for content in damages(whole, 80):
+        path.write_bytes(content)
+        forget()
+        assert load("glyphs").train_images.numpy().tobytes() == drawn[0][:6].tobytes()
+        assert str(path) in capsys.readouterr().out
+        assert path.read_bytes() == whole
+        assert list(path.parent.iterdir()) == [path]
