@@ -22,9 +22,9 @@ PEERS := pythae==0.1.2 jax==0.10.2 jaxlib==0.10.2 ml_dtypes opt_einsum pydantic 
 export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 
-# Directories are listed too: their time changes when a file in them goes.
-BOOK_SOURCES := _config.yml _toc.yml benchmarks/results.md \
-  $(shell find book vaelib tools -not -path '*/.*' -not -path '*/__pycache__*' -not -path 'book/runs*' 2>/dev/null)
+# Directories are listed too: their time changes when a file in them goes. (`book` is a target's name.)
+BOOK_SOURCES := _config.yml _toc.yml benchmarks/results.md book/. \
+  $(shell find book vaelib tools -not -path book -not -path '*/.*' -not -path '*/__pycache__*' -not -path 'book/runs*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
