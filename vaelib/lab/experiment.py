@@ -92,8 +92,9 @@ class Experiment(Architecture, Objective, Schedule, Measurement):
                 "without importance samples, free bits or dropout"
             )
         # The model itself checks its arguments; on the meta device that costs nothing.
+        side = 2 ** min(len(self.hidden), 10)  # divisible by 2 for each convolution
         with torch.device("meta"):
-            self.new_model((1, 2 ** len(self.hidden), 2 ** len(self.hidden)))
+            self.new_model((1, side, side))
 
     @property
     def canonical(self) -> str:
