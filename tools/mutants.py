@@ -119,17 +119,17 @@ def main(modules: list[str]) -> int:
     from mutmut.utils.format_utils import get_module_from_key
 
     prepare()
-    found = outcomes(modules)
-    if not found:
+    outcome_of = outcomes(modules)
+    if not outcome_of:
         raise SystemExit(f"nothing to mutate in {', '.join(modules)}")
-    untried = [key for key, status in found.items() if status == "not checked"]
+    untried = [key for key, status in outcome_of.items() if status == "not checked"]
     if untried:
         command = [sys.executable, "-m", "mutmut", "run", *(untried if modules else [])]
         if subprocess.call(command, env=os.environ | {"OMP_NUM_THREADS": "1"}):
             print(f"mutmut stopped. Does pytest pass in {FOLDER / 'mutants'}?")
             return 1
-    found = outcomes(modules)
-    tried = {key: status for key, status in found.items() if status != "not checked"}
+    outcome_of = outcomes(modules)
+    tried = {key: status for key, status in outcome_of.items() if status != "not checked"}
     unnoticed = [key for key, status in tried.items() if status in UNNOTICED]
     diffs = [f"{key}: {tried[key]}\n{get_diff_for_mutant(key)}\n" for key in unnoticed]
     REPORT.write_text("\n".join(diffs), encoding="utf-8")
@@ -138,10 +138,10 @@ def main(modules: list[str]) -> int:
     for module, n in [*sorted(total.items()), ("all", total.total())]:
         lived = missed.total() if module == "all" else missed[module]
         print(f"{module:<24}{n:>9}{n - lived:>9}{1 - lived / n:>9.1%}")
-    if len(found) > len(tried):
-        print(f"{len(found) - len(tried)} were not tried: run it again")
+    if len(outcome_of) > len(tried):
+        print(f"{len(outcome_of) - len(tried)} were not tried: run it again")
     print(f"What went unnoticed: {REPORT}")
-    return int(len(found) > len(tried) or missed.total() > (1 - WANTED) * total.total())
+    return int(len(outcome_of) > len(tried) or missed.total() > (1 - WANTED) * total.total())
 
 
 if __name__ == "__main__":

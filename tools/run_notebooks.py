@@ -33,14 +33,14 @@ PROGRESS_BAR = re.compile(r"\r?[^\r\n]*%\|[^\r\n]*\n?")
 def chapters(parts: list[str]) -> list[Path]:
     """Return the notebooks whose name contains one of the parts, or all of them."""
     # The scoreboard reads what the others store: it is run last.
-    found = sorted(BOOK.glob("*.ipynb"), key=lambda path: ("scoreboard" in path.stem, path))
+    chosen = sorted(BOOK.glob("*.ipynb"), key=lambda path: ("scoreboard" in path.stem, path))
     if parts:
-        found = [path for path in found if any(part in path.stem for part in parts)]
-    if not found:
+        chosen = [path for path in chosen if any(part in path.stem for part in parts)]
+    if not chosen:
         raise SystemExit(
             f"no chapter in {BOOK.name}/ has a name with: {' '.join(parts) or '.ipynb'}"
         )
-    return found
+    return chosen
 
 
 def normalise(notebook: nbformat.NotebookNode) -> None:
@@ -124,7 +124,7 @@ def main() -> int:
     """Run the chapters named on the command line."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["VAELIB_RUNS"] = str(BOOK / "runs")  # what is trained for a chapter is the book's
-    found = chapters(sys.argv[1:])
+    chosen = chapters(sys.argv[1:])
     if (name := validate_book.dataset({**os.environ})) != "mnist":
         raise SystemExit(
             f"What a chapter stores is what it prints on MNIST, and here the data are {name}: "
@@ -134,11 +134,11 @@ def main() -> int:
         for name in ("IPYTHONDIR", "MATPLOTLIBRC", "MPLCONFIGDIR"):
             os.environ[name] = as_if_just_installed[name]
         os.environ["PYTHONPATH"] = str(ROOT)
-        for path in found:
+        for path in chosen:
             print(f"{path.relative_to(ROOT)} ... ", end="", flush=True)
             print(f"{run(path):.0f} s", flush=True)
     print("stored; now on glyphs:", flush=True)
-    return check_on_glyphs(found)
+    return check_on_glyphs(chosen)
 
 
 if __name__ == "__main__":

@@ -26,39 +26,39 @@ EXPERIMENT = re.compile(r'"experiment":("(?:[^"\\]|\\.)*")')
 
 def readers() -> tuple[dict[str, list[str]], list[str]]:
     """Return who reads a run, and of which chapters that is not known."""
-    found: dict[str, list[str]] = defaultdict(list)
+    read_by: dict[str, list[str]] = defaultdict(list)
     unknown = []
     for chapter in sorted(BOOK.glob("*.ipynb")):
         stamps = [Stamp.of(chapter, dataset) for dataset in DATASETS]
         unknown += [stamp.path.stem for stamp in stamps if not stamp.is_fresh()]
         for run in {Path(run).name for stamp in stamps for run in stamp.runs}:
-            found[run].append(chapter.stem)
+            read_by[run].append(chapter.stem)
     for script in sorted((BOOK / "_static" / "explorables").glob("*.data.js")):
         for text in EXPERIMENT.findall(script.read_text(encoding="utf-8")):
             experiment = Experiment.from_canonical(json.loads(text))
-            found[f"{experiment.name}.run.safetensors"].append(script.name.partition(".")[0])
+            read_by[f"{experiment.name}.run.safetensors"].append(script.name.partition(".")[0])
     for folder in ("tests", "tools", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             for name in NAME.findall(path.read_text(encoding="utf-8")):
                 for kind in ("run", "sweep"):
-                    found[f"{name}.{kind}.safetensors"].append(f"{folder}/{path.name}")
+                    read_by[f"{name}.{kind}.safetensors"].append(f"{folder}/{path.name}")
     for dataset in DATASETS:
-        judge = classifier_experiment(dataset).name
-        found[f"{judge}.run.safetensors"].append("whoever evaluates samples")
-    return found, unknown
+        classifier = classifier_experiment(dataset).name
+        read_by[f"{classifier}.run.safetensors"].append("whoever evaluates samples")
+    return read_by, unknown
 
 
 def main(arguments: Sequence[str]) -> None:
     """Print the table, or delete what nobody reads."""
-    found, unknown = readers()
+    read_by, unknown = readers()
     stored = sorted((BOOK / "runs").glob("*.safetensors"))
-    unread = [path for path in stored if path.name not in found]
+    unread = [path for path in stored if path.name not in read_by]
     if unknown:
         print(f"Not validated since the last change: {', '.join(unknown)}.")
         print("make validate; VAELIB_DATASET=glyphs make validate", flush=True)
     if "prune" not in arguments:
         for path in stored:
-            who = ", ".join(found[path.name]) or "nobody"
+            who = ", ".join(read_by[path.name]) or "nobody"
             print(f"{path.stat().st_size:>9,}  {path.name.removesuffix('.safetensors')}  {who}")
         size = sum(path.stat().st_size for path in stored)
         print(f"{len(stored)} runs, {size:,} bytes; {len(unread)} read by nobody")

@@ -183,8 +183,8 @@ def nearest(points: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
 
     Points (n, latent), codes (m, latent). Shown in the chapter on the autoencoder.
     """
-    found = [torch.cdist(part, codes).min(1) for part in points.split(BATCH)]
-    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
+    minima = [torch.cdist(part, codes).min(1) for part in points.split(BATCH)]
+    return torch.cat([part.values for part in minima]), torch.cat([part.indices for part in minima])
 
 
 def empty_and_missed(draws: Tensor, codes: Tensor, test_codes: Tensor) -> tuple[float, float]:

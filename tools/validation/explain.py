@@ -16,15 +16,15 @@ MOST_LINES = 60
 
 def texts(outputs: list[Any]) -> dict[str, str]:
     """All that a cell put out, of each kind; pictures are not compared."""
-    found: dict[str, str] = {}
+    parts_of: dict[str, str] = {}
     for output in coalesce_streams(outputs):
         parts = dict(output.get("data", {}))
         if output.output_type == "stream":
             parts = {output.name: output.text}
         for kind, text in parts.items():
             if isinstance(text, str) and kind not in ("image/png", "image/jpeg"):
-                found[kind] = found.get(kind, "") + text.rstrip("\n") + "\n"
-    return found
+                parts_of[kind] = parts_of.get(kind, "") + text.rstrip("\n") + "\n"
+    return parts_of
 
 
 def differences(stored: dict[str, str], new: dict[str, str]) -> list[str]:

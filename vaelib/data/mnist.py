@@ -45,14 +45,14 @@ def load(root: Path) -> list[NDArray[np.uint8]]:
     MissingMNISTError
         If files are missing and cannot be downloaded.
     """
-    found = _read_present(root)
-    if len(found) < len(MD5):
+    arrays = _read_present(root)
+    if len(arrays) < len(MD5):
         try:
             with exclusive_lock(root / "mnist"):
-                found = _read_present(root)  # another process may have been faster
-                if len(found) < len(MD5):
+                arrays = _read_present(root)  # another process may have been faster
+                if len(arrays) < len(MD5):
                     _download(root)
-                    found = _read_present(root)
+                    arrays = _read_present(root)
         except (OSError, RuntimeError, ImportError, http.client.HTTPException) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[-1].rstrip(".")
             raise MissingMNISTError(
@@ -60,7 +60,7 @@ def load(root: Path) -> list[NDArray[np.uint8]]:
                 "to the network, or set VAELIB_DATA to a folder with MNIST's four files, as they "
                 "are or packed (.gz), in it or in MNIST/raw below it."
             ) from error
-    return list(found.values())
+    return list(arrays.values())
 
 
 def _find(root: Path, file: str) -> Path | None:

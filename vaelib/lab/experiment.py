@@ -181,8 +181,8 @@ def classifier_experiment(dataset: str) -> Experiment:
 def check_training_allowed(experiment: Experiment, weights: bool) -> None:
     """Raise a MissingRunError where the user has forbidden training."""
     if store.training_forbidden():
-        found = experiment.stored(weights=False)
-        there = f" with its weights (without them it is in {found})" if weights and found else ""
+        measured = experiment.stored(weights=False)
+        there = f" with its weights (without them: {measured})" if weights and measured else ""
         folders = ", ".join(map(str, store.run_folders()))
         raise MissingRunError(
             f"{experiment.name}: no stored run{there} in {folders}, and VAELIB_TRAIN=never "
