@@ -235,6 +235,14 @@ def test_every_name_of_the_code_in_the_guide_exists() -> None:
     assert {name for name in names - words if not MADE_UP.search(name)} == set()
 
 
+def test_every_name_of_code_in_the_notation_exists() -> None:
+    package = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "vaelib").rglob("*.py"))
+    spans = re.findall(r"(?<!\})`([^`\n]+)`", text("book/notation.md"))
+    names = {name for span in spans for name in re.findall(r"[A-Za-z_]{3,}", span)}
+    assert names - set(re.findall(r"\w+", package)) == set()
+    assert "var_mu" in names
+
+
 def test_every_target_that_is_named_exists() -> None:
     known = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.M))
     workflows = [yaml.safe_load(path.read_text()) for path in ROOT.glob(".github/workflows/*.yml")]
