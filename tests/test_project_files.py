@@ -237,8 +237,9 @@ def test_every_name_of_the_code_in_the_guide_exists() -> None:
 
 def test_every_name_of_code_in_the_notation_exists() -> None:
     package = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "vaelib").rglob("*.py"))
-    spans = re.findall(r"(?<!\})`([^`\n]+)`", text("book/notation.md"))
-    names = {name for span in spans for name in re.findall(r"[A-Za-z_]{3,}", span)}
+    notation = re.sub(r"\{\w+\}`[^`]*`", "", text("book/notation.md"))
+    spans = re.findall(r"`([^`\n]+)`", notation)
+    names = {name for span in spans for name in re.findall(r"[A-Za-z]\w{2,}", span)}
     assert names - set(re.findall(r"\w+", package)) == set()
     assert "var_mu" in names
 
