@@ -93,7 +93,10 @@ def used(gain: Tensor | ArrayLike, nats: float = 1.0) -> Tensor:
 
 @evaluation_mode
 def encode_images(model: Model, images: Images) -> tuple[Tensor, Tensor]:
-    """Means and log-variances of Q(z|X) of a whole set of images, each (n, latent)."""
+    """Means and log-variances of Q(z|X) of a whole set of images, each (n, latent).
+
+    Shown in the chapter on sparsity.
+    """
     codes = [model.encode(x) for x in image_batches(model, images)]
     mu, logvar = (torch.cat(parts).cpu() for parts in zip(*codes, strict=True))
     return mu, logvar
@@ -101,7 +104,10 @@ def encode_images(model: Model, images: Images) -> tuple[Tensor, Tensor]:
 
 @evaluation_mode
 def reconstruct(model: Model, images: Images) -> Tensor:
-    """Pixel means (n, channels, height, width) decoded from the posterior means of the images."""
+    """Pixel means (n, channels, height, width) decoded from the posterior means of the images.
+
+    Shown in the chapter on the autoencoder.
+    """
     batches = image_batches(model, images)
     return torch.cat([_decoded(model, model.encode(x)[0], x).cpu() for x in batches])
 
@@ -156,7 +162,10 @@ def reconstruction_gain(
 
 @evaluation_mode
 def reconstruction_error(model: Model, images: Images) -> tuple[float, float]:
-    """Mean −log P(X|z) at z = μ(X) in nats per image, and mean squared error per pixel."""
+    """Mean −log P(X|z) at z = μ(X) in nats per image, and mean squared error per pixel.
+
+    Shown in the chapter on sparsity.
+    """
     nats, squared, n, pixels = 0.0, 0.0, 0, 0
     for x in image_batches(model, images):
         mu, _ = model.encode(x)

@@ -199,7 +199,10 @@ class VAE(Autoencoder):
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Count the numbers that training sets, frozen or not."""
+    """Count the numbers that training sets, frozen or not.
+
+    Shown in the chapter on sparsity.
+    """
     return sum(parameter.numel() for parameter in model.parameters())
 
 

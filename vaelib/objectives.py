@@ -41,7 +41,10 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
 def sample_posterior(
     mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Draw one z = μ + σ ε per image, ε ~ N(0, I), differentiable in μ and log σ²."""
+    """Draw one z = μ + σ ε per image, ε ~ N(0, I), differentiable in μ and log σ².
+
+    Shown in the chapter on the variational autoencoder.
+    """
     return mu + (0.5 * logvar).exp() * standard_normal(mu.shape, mu, generator)
 
 

@@ -22,6 +22,8 @@ SPLIT_SIZES = (60_000, 10_000)  # training and test images of a generated set, a
 def load(name: str) -> ImageData:
     """Load a dataset by its name.
 
+    Shown in the chapter on the autoencoder.
+
     Parameters
     ----------
     name

@@ -69,6 +69,8 @@ class ImageData:
 def to_pixels(images: Tensor | NDArray[np.generic], dtype: torch.dtype = torch.float32) -> Tensor:
     """Return pixels, 0 black and 1 white, from bytes or from pixels.
 
+    Shown in the chapter on the autoencoder.
+
     Parameters
     ----------
     images
