@@ -157,7 +157,6 @@ def iwae_bound(
 def free_bits(kl: Tensor, nats: float) -> Tensor:
     """Replace the KL of a variable by the constant λ where its batch mean is at most λ.
 
-    Shown in the chapter *Bug or feature*.
     Up to there information is free, and no gradient pushes the variable to the prior: summed over
     variables and averaged over the batch this is Σ_j max(λ, E KL_j) [Kingma et al. 2016]. Shown
     in the chapter *Bug or feature*.
