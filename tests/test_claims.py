@@ -28,6 +28,7 @@ error:
   source: this book
   accepted: [null, 3]
   why: It is.
+  published:
   fails: " "
 count: {sentence: Some., source: this book, accepted: [2, null], why: None., published: about 8}
 shape: {sentence: It is 3., source: a2020, accepted: [2.9, 3.1], why: Digits., fails: Tails.}

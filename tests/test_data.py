@@ -467,6 +467,7 @@ def test_without_mnist_and_network_the_glyphs_take_its_place(home, draws):
     first, *lines, last = printed.splitlines()
     assert first == last == "#" * 88
     assert {(len(line), line[:2], line[-2:]) for line in lines} == {(88, "# ", " #")}
+    assert f"#{'':86}#" in lines, "a blank line between paragraphs"
     notice = "".join(line[2:-2].strip() for line in lines)  # a long path is broken
     for word in ("MNIST IS NOT HERE", "VAELIB_DATA", str(home / "data"), "draws", "differ"):
         assert word.replace(" ", "") in notice.replace(" ", "")
@@ -496,6 +497,8 @@ def test_tiles_are_where_their_labels_say():
     assert (2 * (down > 14) + (right > 14) == labels)[clear].all()
     assert down.min() < 1.6
     assert down.max() > 26.4
+    many, _ = tiles.draw(tiles.CHUNK + 7)
+    assert (many[-7:].sum((1, 2, 3)) > 2_000).all(), "more than are drawn at once"
 
 
 def test_tiles_are_split_in_order(monkeypatch):

@@ -78,6 +78,10 @@ def test_a_threshold_is_a_number_from_0_up(bad):
         used(torch.ones(4), bad)
 
 
+def test_a_threshold_of_0_counts_whatever_is_above():
+    assert used([-0.1, 0.0, 0.1], 0).tolist() == [False, False, True]
+
+
 def test_nan_is_not_counted_as_unused():
     with pytest.raises(ValueError, match=r"^gain"):
         used([1.0, math.nan])

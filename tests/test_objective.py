@@ -206,6 +206,17 @@ def test_the_bound_and_its_gradients_are_finite_at_extreme_variances(logvar: flo
 few = settings(deadline=None, max_examples=40, database=None)
 
 
+def test_the_iwae_bound_of_one_draw_is_its_weight_and_of_two_is_trained_on() -> None:
+    model, x = VAE((1, 3, 4), (7,), 2), torch.rand(5, 1, 3, 4)
+    seeded = [torch.Generator().manual_seed(1) for _ in range(2)]
+    assert torch.equal(
+        iwae_bound(model, x, 1, seeded[0]), importance_weights(model, x, 1, seeded[1])[0]
+    )
+    trained, right = (torch.Generator().manual_seed(2) for _ in range(2))
+    loss = TrainingLoss(Objective(importance_samples=2), model, trained, var_mu=None)(x, 0)
+    assert torch.equal(loss, -iwae_bound(model, x, 2, right).mean())
+
+
 @few
 @given(seed=st.integers(0, 99), n=st.integers(1, 5), latent=st.integers(1, 4), nats=st.floats(0, 3))
 def test_free_bits_are_the_sum_of_the_larger_of_nats_and_mean_kl(

@@ -38,8 +38,8 @@ def chapter(title, *checked, tables=None):
     return {
         "cells": [
             cell("markdown", source=["(label)=\n", f"{title}\n"]),
-            cell("code", ["nbval-check-output"], outputs=[{"name": "stdout", "text": printed}]),
-            cell("code", outputs=shown),
+            cell("code", ["nbval-check-output"], outputs=[{"name": "stdout", "text": printed}, {}]),
+            cell("code", outputs=shown) | {"metadata": {}},
         ]
     }
 
