@@ -76,7 +76,7 @@ def test_a_new_chapter_is_listed_and_says_what_is_left_to_do(tmp_path: Path) -> 
     shutil.copytree(BOOK, tmp_path / "book", ignore=shutil.ignore_patterns("runs", "_static"))
     for name in ("_toc.yml", "README.md"):
         shutil.copy(ROOT / name, tmp_path)
-    path = new_chapter.start(tmp_path, "small-data", "Few images")
+    path = new_chapter.start(tmp_path, "made-up-chapter", "Few images")
     notebook = json.loads(path.read_text(encoding="utf-8"))
     left = gates.framed(notebook)
     assert left
@@ -84,7 +84,7 @@ def test_a_new_chapter_is_listed_and_says_what_is_left_to_do(tmp_path: Path) -> 
     assert gates.public_names_only(notebook) + gates.normal_form(notebook) == []
     found, expected = rows_of_the_readme(tmp_path)
     assert found == expected
-    assert any("small-data" in row for row in found)
+    assert any("made-up-chapter" in row for row in found)
 
 
 @pytest.mark.parametrize("name", ["sparsity", "12-small-data", "Small", ""])
