@@ -161,6 +161,9 @@ def test_the_variance_of_a_gaussian_is_the_same_for_all_pixels(variance):
     expected = D.Normal(output, math.sqrt(variance)).log_prob(x).sum(-1)
     torch.testing.assert_close(Gaussian(variance).log_prob(output, x), expected)
     assert torch.equal(Gaussian(variance).mean(output), output)
+    assert torch.equal(Gaussian().log_prob(output, x), Gaussian(1.0).log_prob(output, x))
+    double = torch.tensor(0.3, dtype=torch.float64)
+    assert Gaussian(double).log_prob(output.float(), x.float()).dtype == torch.float32
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)

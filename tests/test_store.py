@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from small import SMALL, make_data, same, small
 
 from vaelib.data import folders
-from vaelib.data.lock import exclusive_lock
+from vaelib.data.lock import exclusive_lock, temporary_prefix
 from vaelib.lab import DamagedRunError, MissingRunError, Run, store, sweep
 
 few = settings(
@@ -204,16 +204,26 @@ def test_a_file_that_does_not_fit_is_named_and_the_old_one_stays(stored: Path) -
 
 
 def test_the_new_file_is_moved_in_whole(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original, descriptions = Path.replace, []
+    original, descriptions, sources = Path.replace, [], []
 
     def watch(self: Path, target: Path) -> Path:
         descriptions.append((store.read(stored)[1], store.read(self)[1]))
+        sources.append(self)
         return original(self, target)
 
     monkeypatch.setattr(Path, "replace", watch)
     store.write(stored, {"a": torch.ones(3)}, "new")
     assert descriptions == [('{"seed":3}', "new")]
+    # Beside it, under a name that says whose it is: else it would be left, or on another disk.
+    assert sources[0].parent == stored.parent
+    assert sources[0].name.startswith(temporary_prefix(stored))
     assert store.read(stored)[1] == "new"
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "x.run.safetensors"
+    store.write(path, {"a": torch.ones(3)}, "text")
+    assert store.read(path)[1] == "text"
 
 
 def test_what_a_killed_write_leaves_is_cleared_away_by_the_next(stored: Path) -> None:

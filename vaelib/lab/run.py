@@ -108,7 +108,7 @@ class Run:
         groups: dict[str, dict[str, Tensor]] = {"history": {}, "measured": {}, "weights": {}}
         for key, value in tensors.items():
             part, _, name = key.partition("/")
-            groups[part][name if part == "weights" else NAMES.get(name, name)] = value
+            groups[part][NAMES.get(name, name)] = value
         return cls(experiment, *groups.values())
 
 
