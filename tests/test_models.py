@@ -328,3 +328,12 @@ def test_the_default_type_does_not_change_how_a_float32_model_is_trained():
         torch.set_default_dtype(torch.float32)
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name])
+
+
+def test_a_convolution_looks_at_3_by_3_pixels():
+    model = ConvVAE((1, 8, 8), (4, 8, 5), 3, "gaussian")
+    assert [tuple(model.encoder[layer].weight.shape) for layer in (0, 2)] == [
+        (4, 1, 3, 3),
+        (8, 4, 3, 3),
+    ]
+    assert model.settings["likelihood"] == "gaussian"

@@ -89,6 +89,40 @@ def test_the_classifier_is_trained_before_all_that_need_it_and_with_its_weights(
     assert all(first < times[name] for name in names("sweep", *evaluated))
 
 
+def test_workers_are_told_where_and_how_and_classifiers_come_first(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[dict[str, Any], list[Experiment]]] = []
+
+    def side_by_side(task: Any, todo: list[Experiment]) -> Iterator[None]:
+        told.append((task.keywords, todo))
+        return iter(())
+
+    monkeypatch.setattr(sys.modules["vaelib.lab.sweep"], "_side_by_side", side_by_side)
+    for name in [name for name in os.environ if name.startswith("VAELIB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(runs.parent)
+    monkeypatch.setenv("VAELIB_RUNS", runs.name)
+    monkeypatch.setenv("VAELIB_DATASET", "glyphs")
+    evaluated = small(evaluation_samples=5)
+    train_all([evaluated], weights=False)
+    settings = {"VAELIB_RUNS": str(runs), "VAELIB_DATASET": "glyphs"}
+    assert told == [
+        ({"weights": weights, "settings": settings, "folder": runs}, todo)
+        for weights, todo in ((True, [CLASSIFIER]), (False, [evaluated]))
+    ]
+    CLASSIFIER.run()
+    told.clear()
+    train_all([evaluated], weights=False)
+    assert [todo for _, todo in told] == [[evaluated]]
+    # The folder in the cache is made, since a worker elsewhere must find it.
+    monkeypatch.delenv("VAELIB_RUNS")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(runs / "cache"))
+    train_all([SMALL], weights=False)
+    assert told[-1][0]["settings"] == {"VAELIB_DATASET": "glyphs"}
+    assert told[-1][0]["folder"].is_dir()
+
+
 def test_a_sweep_gives_each_training_one_thread_whatever_is_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
