@@ -10,7 +10,9 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """A dataset of labelled images, split into a training and a test part.
+    """A dataset of labelled images, split into a training and a test part, all four as tensors.
+
+    NumPy arrays are accepted and converted.
 
     Parameters
     ----------
@@ -20,8 +22,6 @@ class ImageData:
         uint8, (n, channels, height, width). `to_pixels` turns them into numbers in [0, 1].
     train_labels, test_labels
         int64, (n,).
-
-    All four are tensors. NumPy arrays are accepted and converted.
 
     Raises
     ------
