@@ -7,6 +7,7 @@ A new field needs a row in `FIELDS`, and `reference` must know what it does.
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ FIELDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "activation": ("relu", "tanh", {}),
     "beta": (1.0, 3.0, {}),
     "beta_warmup": (0, 3, {"beta": 2.0}),
+    "beta_path": ((), ((1, 0.5), (3, 2)), {"epochs": 4}),
     "sample_from_epoch": (0, 2, {}),
     "free_variable": (None, 1, {}),
     "revive_epochs": (None, (1, 3), {}),
@@ -52,6 +54,8 @@ FIELDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "batch_size": (128, 7, {}),
     "learning_rate": (1e-3, 3e-3, {}),
     "final_learning_rate": (None, 1e-4, {}),
+    "reset": ("nothing", "decoder", {}),
+    "reset_epoch": (0, 1, {"reset": "heads"}),
     "images": (None, 20, {}),
     "history": (True, False, {}),
     "snapshots": (0, 3, {}),
@@ -73,6 +77,9 @@ TOGETHER: list[dict[str, Any]] = [
     {"importance_samples": 3, "binarise": True, **GAUSSIAN, "decoder_variance": 0.2},
     {"free_bits": 0.02, "beta": 3.0, "free_variable": 2},
     {"free_bits": 0.02, "beta_warmup": 3},
+    {"reset": "optimiser", "reset_epoch": 1},
+    {"reset": "encoder", "reset_epoch": 3, "batch_size": 7},
+    {"beta_path": ((2, 0), (1, 3), (1, 1)), "free_variable": 0, "revive_epochs": (2, 3)},
     {"latent_dropout": 0.4, "sample_from_epoch": 4},
     {"latent_dropout": 0.2, "free_bits": 0.01},
     {"final_learning_rate": 1e-4, "epochs": 1},
@@ -110,6 +117,16 @@ def reference(experiment: Experiment, data: ImageData) -> tuple[nn.Module, int]:
             with torch.no_grad():
                 mu, _ = model.encode(data.test_images.float() / 255)
             revived = int(mu.numpy().var(axis=0).argmin())
+        if experiment.reset != "nothing" and epoch == experiment.reset_epoch:
+            adam = torch.optim.Adam(model.parameters(), lr=adam.param_groups[0]["lr"])
+            other = attrs.evolve(experiment, seed=experiment.seed + 1)
+            fresh = other.build(tuple(data.train_images.shape[1:])).state_dict()
+            parts = {"encoder": r"encoder|mu|logvar", "heads": r"mu|logvar", "decoder": r"decoder"}
+            part = rf"({parts.get(experiment.reset, 'none')})\."
+            with torch.no_grad():
+                for weight_name, weight in model.named_parameters():
+                    if re.match(part, weight_name):
+                        weight.copy_(fresh[weight_name])
         index = torch.randperm(len(images), generator=order)
         for start in range(0, len(images), experiment.batch_size):
             batch = index[start : start + experiment.batch_size]
@@ -151,6 +168,8 @@ def reference_loss(
         weight = experiment.beta
         if epoch < experiment.beta_warmup:
             weight = experiment.beta * epoch / experiment.beta_warmup
+        if experiment.beta_path:
+            weight = [w for epochs, w in experiment.beta_path for _ in range(epochs)][epoch]
         if j == experiment.free_variable:
             weight = 0.0
         if j == revived and experiment.revive_epochs[0] <= epoch < experiment.revive_epochs[1]:
@@ -323,6 +342,12 @@ def test_every_field_refuses_what_it_cannot_be(name: str) -> None:
         ("revive_epochs", (4, 2)),
         ("revive_epochs", (1, 21)),
         ("revive_epochs", (1, 2, 3)),
+        ("beta_path", ((20, -1),)),
+        ("beta_path", ((0, 1), (20, 1))),
+        ("beta_path", ((19, 1),)),
+        ("beta_path", ((20,),)),
+        ("reset", "both"),
+        ("reset_epoch", 1),  # of nothing
         ("importance_samples", 0),
         ("latent_dropout", 1.0),
         ("precision", "float16"),
@@ -343,9 +368,26 @@ def test_a_value_out_of_bounds_is_an_error_that_names_the_field(field: str, valu
 
 
 def test_the_last_value_within_bounds_is_taken() -> None:
+    assert Experiment(reset="heads", reset_epoch=19).reset_epoch == 19
+    assert Experiment(beta_path=[[20, 0]]).beta_path == ((20, 0.0),)
     assert Experiment(revive_epochs=(0, 20)).revive_epochs == (0, 20)
     assert Experiment(free_variable=15, seed=2**63 - 1).seed == 2**63 - 1
     assert small(importance_samples=2, binarise=True, learn_variance=True, **GAUSSIAN).binarise
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"beta": 2}, {"beta_warmup": 1}, {"epochs": 19}],
+    ids=str,
+)
+def test_a_path_of_beta_goes_with_no_other_weight(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^beta_path: "):
+        Experiment(beta_path=((20, 1),), **changes)
+
+
+def test_what_is_reset_is_reset_within_its_epochs() -> None:
+    with pytest.raises(ValueError, match=r"^reset_epoch: "):
+        Experiment(reset="heads", reset_epoch=20)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,24 @@ def test_a_device_that_is_not_there_is_a_clear_error() -> None:
             train(SMALL, make_data(), device=device)
 
 
+def test_each_rung_is_measured_as_the_end_of_a_training_up_to_there() -> None:
+    path = ((1, 0.5), (2, 3.0), (1, 1.0))
+    run = train(small(beta_path=path), make_data())
+    for rung, epochs in enumerate((1, 3, 4)):
+        alone = train(small(beta_path=path[: rung + 1], epochs=epochs), make_data())
+        for name in ("var_mu", "mean_sigma2", "kl", "elbo"):
+            measured = run.measurements[f"rung_{name}"][rung]
+            assert torch.equal(measured, alone.measurements[name]), name
+        gain = reconstruction_gain(alone.model(), make_data().test_images)
+        assert torch.equal(run.measurements["rung_gain"][rung], gain)
+    assert "rung_gain" not in train(SMALL, make_data()).measurements
+
+
+def test_rungs_at_one_weight_train_what_one_weight_trains() -> None:
+    rungs = train(small(beta_path=((1, 1), (3, 1))), make_data())
+    assert same(rungs.weights, train(SMALL, make_data()).weights)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_trains_much_the_same_network() -> None:
     experiment = small(binarise=True, latent_dropout=0.1, revive_epochs=(1, 2), snapshots=1)

@@ -29,6 +29,7 @@ def fit(
     seed: int = 0,
     labels: Tensor | None = None,
     on_step: Callable[[int], None] | None = None,
+    on_epoch: Callable[[int, torch.optim.Optimizer], None] | None = None,
     progress: str | None = None,
 ) -> None:
     """Train a model in place, where it is, with Adam [Kingma and Ba 2015].
@@ -53,6 +54,8 @@ def fit(
         With them the loss is called with the labels of the batch too: (x, epoch, labels).
     on_step : callable (step), optional
         Called before the first step with 0, and after each step with the number of steps done.
+    on_epoch : callable (epoch, optimiser), optional
+        Called before each epoch.
     progress : str, optional
         Label of a progress bar, which needs tqdm; none is shown without.
     """
@@ -80,6 +83,8 @@ def fit(
         on_step(step)
     with _progress_bar(progress, epochs * -(-len(images) // batch_size)) as bar:
         for epoch in range(epochs):
+            if on_epoch:
+                on_epoch(epoch, optimiser)
             for index in minibatches(len(images), batch_size, generator):
                 x = to_pixels(images.index_select(0, index.to(images.device)), weight.dtype)
                 batch_labels = () if labels is None else (labels[index].to(x.device),)

@@ -85,6 +85,7 @@ class Experiment(Architecture, Objective, Schedule, Measurement):
                 f"dataset: expected a name of letters, digits, _ and -, got {self.dataset!r}"
             )
         self.check_objective(self.latent, self.epochs)
+        self.check_schedule()
         self.check_measurement()
         if self.precision != "float32" and not has_written_gradient(self, MODELS[self.model]):
             raise ValueError(

@@ -29,6 +29,16 @@ def wholes(default: tuple[int, ...] | None, least: int = 0, most: int = 2**63 - 
     )
 
 
+def rungs() -> Any:
+    """Pairs of a number of epochs and a weight >= 0, one after another; none is the default."""
+    return _field(
+        (),
+        lambda pairs: tuple((_whole(epochs), _finite(weight)) for epochs, weight in pairs),
+        "pairs (epochs >= 1, weight >= 0)",
+        lambda pairs: all(epochs >= 1 and weight >= 0 for epochs, weight in pairs),
+    )
+
+
 def number(default: float | None, *, above: float = -math.inf, least: float = -math.inf,
            below: float = math.inf) -> Any:  # fmt: skip
     """A finite number above ``above``, at least ``least`` and below ``below``."""

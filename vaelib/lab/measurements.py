@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import attrs
 import numpy as np
 import torch
@@ -67,6 +69,21 @@ def measure_now(model: Autoencoder, data: ImageData, snapshots: int) -> dict[str
         pixels = reconstruct(model, data.test_images[:snapshots]).clamp(0, 1)
         entry["snapshots"] = (255 * pixels).round().to(torch.uint8)
     return entry
+
+
+@torch.no_grad()
+def measure_rung(model: VAE, data: ImageData) -> dict[str, Tensor]:
+    """Measure a model where a rung of the path of β ends: see `Run.measurements`."""
+    model = copy.deepcopy(model).double()
+    statistics = latent_statistics(*encode_images(model, data.test_images))
+    elbo = mean_elbo(model, data.test_images, torch.Generator().manual_seed(0))
+    return {
+        "var_mu": statistics.var_mu,
+        "mean_sigma2": statistics.mean_sigma2,
+        "kl": statistics.kl,
+        "gain": reconstruction_gain(model, data.test_images[:FINAL_GAIN_IMAGES]),
+        "elbo": torch.tensor(elbo, dtype=torch.float64),
+    }
 
 
 def _per_variable(

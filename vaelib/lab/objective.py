@@ -7,13 +7,15 @@ out for the dense networks.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 
 import attrs
 import torch
 from torch import Tensor
 
-from vaelib.lab.fields import choice, flag, number, whole, wholes
+from vaelib.lab.fields import choice, flag, number, rungs, whole, wholes
 from vaelib.lab.gradient import elbo_gradient
 from vaelib.models import VAE, Autoencoder
 from vaelib.objectives import (
@@ -33,6 +35,8 @@ class Objective:
 
     beta: float = number(1.0, least=0)  #: weight of the KL
     beta_warmup: int = whole(0)  #: the weight grows from 0 over that many epochs, linearly
+    #: ((epochs, weight), …): the weights of the KL in turn, in place of beta; see `rung_ends`
+    beta_path: tuple[tuple[int, float], ...] = rungs()
     sample_from_epoch: int = whole(0)  #: before it z is the posterior mean, without noise
     free_variable: int | None = whole(None)  #: this variable has no KL
     #: (first, last): in epochs first, …, last − 1 the variable with the least Var μ at the start
@@ -55,10 +59,26 @@ class Objective:
                 "revive_epochs: expected (first, last) with 0 <= first < last <= epochs, "
                 f"got {self.revive_epochs}"
             )
+        if self.beta_path and (self.rung_ends[-1], self.beta, self.beta_warmup) != (epochs, 1, 0):
+            raise ValueError(
+                f"beta_path: expected {epochs} epochs in all, no other beta and no beta_warmup, "
+                f"got {self.rung_ends[-1]}, {self.beta:g} and {self.beta_warmup}"
+            )
         for field in attrs.fields(Objective) if self.importance_samples > 1 else ():
             has_it = field.name in ("importance_samples", "binarise", "precision")
             if not has_it and getattr(self, field.name) != field.default:
                 raise ValueError(f"importance_samples: the IWAE bound has no {field.name}")
+
+    @property
+    def rung_ends(self) -> list[int]:
+        """After how many epochs each rung of ``beta_path`` ends; there the model is measured."""
+        return list(accumulate(epochs for epochs, _ in self.beta_path))
+
+    def kl_weight(self, epoch: int) -> float:
+        """The weight of the KL in this epoch, of a variable without an exception."""
+        if self.beta_path:
+            return self.beta_path[bisect_right(self.rung_ends, epoch)][1]
+        return self.beta * (min(1.0, epoch / self.beta_warmup) if self.beta_warmup else 1.0)
 
 
 class TrainingLoss:
@@ -105,8 +125,7 @@ class TrainingLoss:
     def kl_weights(self, epoch: int) -> Tensor:
         """The weight of each variable's KL in this epoch: (latent,)."""
         chosen = self.objective
-        warm = min(1.0, epoch / chosen.beta_warmup) if chosen.beta_warmup else 1.0
-        weights = self.model.mu.weight.new_full((self.model.latent,), chosen.beta * warm)
+        weights = self.model.mu.weight.new_full((self.model.latent,), chosen.kl_weight(epoch))
         if chosen.free_variable is not None:
             weights[chosen.free_variable] = 0
         if chosen.revive_epochs and epoch in range(*chosen.revive_epochs):

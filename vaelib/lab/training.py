@@ -14,13 +14,14 @@ from torch import Tensor
 
 from vaelib.data import ImageData
 from vaelib.lab.classifier import Classifier
-from vaelib.lab.fields import number, whole
+from vaelib.lab.fields import choice, number, whole
 from vaelib.lab.measurements import (
     evaluate,
     history_statistics,
     history_steps,
     measure,
     measure_now,
+    measure_rung,
 )
 from vaelib.lab.objective import TrainingLoss
 from vaelib.lab.run import Run
@@ -31,6 +32,16 @@ if TYPE_CHECKING:
     from vaelib.lab.experiment import Experiment
 
 
+# What can start anew on the way, and the layers that then get fresh weights. The optimiser forgets
+# its moments in each case.
+RESET = {
+    "optimiser": (),
+    "heads": ("mu", "logvar"),
+    "encoder": ("encoder", "mu", "logvar"),
+    "decoder": ("decoder",),
+}
+
+
 @attrs.define(frozen=True, kw_only=True, slots=False)
 class Schedule:
     """How it is maximised, as in `vaelib.fit`."""
@@ -39,7 +50,17 @@ class Schedule:
     batch_size: int = whole(128, least=1)  #: images in a step
     learning_rate: float = number(1e-3, above=0)  #: of Adam
     final_learning_rate: float | None = number(None, above=0)  #: in the last epoch, if another
+    reset: str = choice("nothing", *RESET)  #: what starts anew before epoch ``reset_epoch``
+    reset_epoch: int = whole(0)
     images: int | None = whole(None, least=1)  #: train on the first `images` images only
+
+    def check_schedule(self) -> None:
+        """Raise a ValueError where fields contradict one another."""
+        if self.reset_epoch >= (1 if self.reset == "nothing" else self.epochs):
+            raise ValueError(
+                f"reset_epoch: expected one of {self.epochs} epochs, and 0 where nothing is reset, "
+                f"got {self.reset_epoch}"
+            )
 
 
 class Threads(NamedTuple):
@@ -111,9 +132,12 @@ def _train(
     progress: bool,
 ) -> Run:
     images = data.train_images[: experiment.images]
-    model = experiment.build(tuple(images.shape[1:])).to(device)
+    shape = tuple(images.shape[1:])
+    model = experiment.build(shape).to(device)
     history: dict[str, list[Tensor]] = {}
-    steps = history_steps(experiment.epochs, -(-len(images) // experiment.batch_size))
+    steps_per_epoch = -(-len(images) // experiment.batch_size)
+    steps = history_steps(experiment.epochs, steps_per_epoch)
+    rungs: list[dict[str, Tensor]] = []
     noise = torch.Generator(device).manual_seed(experiment.seed)
     labels = None
     loss: Callable[..., Tensor | None]
@@ -125,10 +149,20 @@ def _train(
         )
 
     def on_step(step: int) -> None:
+        ends = [steps_per_epoch * epochs for epochs in experiment.rung_ends]
+        if step in ends and isinstance(model, VAE):
+            rungs.append(measure_rung(model, data))
         if experiment.history and step in steps and not isinstance(model, Classifier):
             for name, value in measure_now(model, data, experiment.snapshots).items():
                 history.setdefault(name, []).append(value)
             history.setdefault("step", []).append(torch.tensor(step))
+
+    def on_epoch(epoch: int, optimiser: torch.optim.Optimizer) -> None:
+        if experiment.reset != "nothing" and epoch == experiment.reset_epoch:
+            optimiser.state.clear()
+            fresh = attrs.evolve(experiment, seed=experiment.seed + 1).build(shape)
+            for layer in RESET[experiment.reset]:
+                getattr(model, layer).load_state_dict(getattr(fresh, layer).state_dict())
 
     fit(
         model,
@@ -141,6 +175,7 @@ def _train(
         seed=experiment.seed,
         labels=labels,
         on_step=on_step,
+        on_epoch=on_epoch,
         progress=experiment.name if progress else None,
     )
     model.cpu()
@@ -156,6 +191,8 @@ def _train(
             experiment.binarise,
         )
     measurements |= measure(model.double(), data)
+    for name in rungs[0] if rungs else ():
+        measurements[f"rung_{name}"] = torch.stack([rung[name] for rung in rungs]).cpu()
     measurements["revived"] = torch.tensor(getattr(loss, "revived", -1))
     stacked = {name: torch.stack(values).cpu() for name, values in history.items()}
     return Run(experiment, stacked, measurements, weights)
