@@ -26,6 +26,7 @@ TYPED = re.compile(
     re.M,
 )
 CLAIM_CELL = "nbval-check-output"
+NUMBERS = "numbers"  # the tag of a table of the numbers behind a figure
 # Tags with which a cell would escape being compared.
 FORBIDDEN_TAGS = {"nbval-skip", "nbval-ignore-output", "raises-exception", "skip-execution"}
 METADATA = {
@@ -45,7 +46,7 @@ PRIVATE_IMPORT = re.compile(
 )
 # A number of the text: 0.4371, 12,345.678, 67; not a part of a name or of a list as 784-256-64.
 NUMBER = re.compile(r"(?<![\w.,/@^])(?<!\w-)\d+(?:,\d{3})*(?:\.\d+)?(?!\w|-\w|[.,]\d)")
-SHOWN = re.compile(r"\d+(?:[,_]\d{3})*(?:\.\d+)?(?:e-?\d+)?")
+SHOWN = re.compile(r"\d+(?:[,_]\d{3})*(?:\.\d+)?(?:e[-−]?\d+)?")
 SENTENCES = re.compile(r"(?<=[.!?])\s+|\n\s*\n|\n(?=- )")
 SOURCES = ("{cite", "](http")
 FORMULAS_AND_CODE = re.compile(
@@ -204,6 +205,24 @@ def figures_described(notebook: Notebook) -> list[str]:
     return complaints
 
 
+def tables_described(notebook: Notebook) -> list[str]:
+    """A table has a caption, or holds the numbers of the figure before it and folds with it."""
+    return [
+        f'cell {number}: the table lacks caption="…", or the cell the tag {NUMBERS}'
+        for number, cell in enumerate(code_cells(notebook), 1)
+        if NUMBERS not in tags(cell) and source(cell).strip() != CLAIM_VALUES
+        for node in ast.walk(ast.parse(source(cell)))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "table"
+        and not any(
+            word.arg == "caption"
+            and not (isinstance(word.value, ast.Constant) and not word.value.value)
+            for word in node.keywords
+        )
+    ]
+
+
 def numbers_shown(notebook: Notebook) -> list[str]:
     """A number in the text or a caption is one that a cell says or prints, rounded.
 
@@ -218,7 +237,7 @@ def numbers_shown(notebook: Notebook) -> list[str]:
     sentences = SENTENCES.split("\n\n".join([prose(notebook), *filter(None, captions)]))
     own = "\n".join(text for text in sentences if not any(mark in text for mark in SOURCES))
     shown = [
-        float(re.sub("[,_]", "", number))
+        number_of(re.sub("[,_]", "", number))
         for cell in cells
         for text in (source(cell), *texts(cell))
         for number in SHOWN.findall(text)
@@ -229,6 +248,11 @@ def numbers_shown(notebook: Notebook) -> list[str]:
         for said in NUMBER.finditer(words)
         if not is_rounded(said.group(), re.match(r"\s?(%|per cent)", words[said.end() :]), shown)
     ]
+
+
+def number_of(text: str) -> float:
+    """A number as a table shows it, with a true minus."""
+    return float(text.replace("−", "-"))
 
 
 def is_rounded(said: str, percent: object, shown: list[float]) -> bool:
@@ -349,7 +373,7 @@ def claims_measured(notebook: Notebook) -> list[str]:
         if not line.startswith(rows[identifier]["verdict"]) or contradicts(rows[identifier])
     ]
     for output in cells[shown[0]]["outputs"]:
-        html = re.findall(r"<td>(.*?)</td>", text_of(output["data"].get("text/html", "")))
+        html = re.findall(r"<td[^>]*>(.*?)</td>", text_of(output["data"].get("text/html", "")))
         if html != [cell for row in rows.values() for cell in row.values()]:
             complaints.append("the numbers as text and as HTML differ")
     return complaints
@@ -357,8 +381,8 @@ def claims_measured(notebook: Notebook) -> list[str]:
 
 def contradicts(row: dict[str, str]) -> bool:
     """Whether the numbers of a claim refute its verdict, by more than their rounding."""
-    least, largest = float(row["least"]), float(row["largest"])
-    bounds = [float(number) for number in re.findall(r"-?\d\S*", row["accepted"])]
+    least, largest = number_of(row["least"]), number_of(row["largest"])
+    bounds = [number_of(number) for number in re.findall(r"[-−]?\d\S*", row["accepted"])]
     low = -math.inf if row["accepted"].startswith("at most") else bounds[0]
     high = math.inf if row["accepted"].startswith("at least") else bounds[-1]
     # Shown with three digits: off by half a unit of the third, at most 0.5 %.
@@ -404,6 +428,7 @@ EVERY_NOTEBOOK: tuple[Gate, ...] = (
     no_errors,
     no_local_paths,
     figures_described,
+    tables_described,
     numbers_shown,
     cells_short,
     public_names_only,

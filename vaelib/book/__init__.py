@@ -15,8 +15,8 @@ from .scoreboard import Verdict as Verdict
 from .scoreboard import scoreboard as scoreboard
 from .scoreboard import show_verdicts as show_verdicts
 from .show import COLOURS as COLOURS
-from .show import each as each
 from .show import show_images as show_images
 from .show import show_source as show_source
-from .show import table as table
 from .show import use_style as use_style
+from .tables import each as each
+from .tables import table as table
