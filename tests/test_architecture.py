@@ -28,8 +28,9 @@ LAYERS = [
     ["lab.sweep"],
     ["lab.reproduce"],
     ["lab"],
+    ["book.show", "book.tables"],
     ["book.claims"],
-    ["book.scoreboard", "book.show"],
+    ["book.scoreboard"],
     ["book"],
 ]
 ORDER = [module for layer in LAYERS for module in layer]

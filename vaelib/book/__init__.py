@@ -13,6 +13,7 @@ from .claims import claim as claim
 from .claims import claim_values as claim_values
 from .scoreboard import Verdict as Verdict
 from .scoreboard import scoreboard as scoreboard
+from .scoreboard import show_tally as show_tally
 from .scoreboard import show_verdicts as show_verdicts
 from .show import COLOURS as COLOURS
 from .show import show_images as show_images

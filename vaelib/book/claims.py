@@ -44,6 +44,9 @@ class Claim:
         The figure that the source gives, if any.
     fails : str
         Why the claim fails, if it is known to; empty if it should hold.
+    kind : str
+        When the interval was set: ``before`` the runs or ``after``; ``identity`` for what tests the
+        code; empty if it is not recorded.
     """
 
     id: str
@@ -54,6 +57,7 @@ class Claim:
     why: str
     published: str = ""
     fails: str = ""
+    kind: str = ""
 
     def accepts(self, value: Any) -> bool:
         """Whether every number of ``value`` (a number, an array or a tensor) is in the interval."""

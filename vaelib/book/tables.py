@@ -44,15 +44,23 @@ def three_digits(value: Any) -> str:
     return true_minus(f"{value:.2e}")
 
 
+class _Each(str):
+    """Numbers side by side, which a table may write with other decimals."""
+
+    numbers: list[float]
+
+
 def each(values: Iterable[Any], form: str = "") -> str:
     """Write numbers side by side, one for each seed: as ``form`` says, or with the same decimals.
 
-    As in a column of `table`, the largest number keeps about 3 digits.
+    Without ``form`` a `table` gives all the numbers of a column the same decimals.
     """
     numbers = [float(value) for value in values]
     if form:
         return true_minus(" ".join(format(number, form) for number in numbers))
-    return " ".join(_written(numbers, _decimals(numbers)))
+    result = _Each(" ".join(_written(numbers, _decimals(numbers))))
+    result.numbers = numbers
+    return result
 
 
 def _places(size: float) -> int:
@@ -60,38 +68,47 @@ def _places(size: float) -> int:
     return max(0, 2 - math.floor(math.log10(float(f"{size:.2e}"))))
 
 
-def _decimals(numbers: Iterable[float]) -> int | None:
-    """Choose the decimals of a column; None if no number of decimals suits them all.
+def _numbers(cells: Iterable[Any]) -> list[float]:
+    """All the numbers of a column."""
+    lists = (cell.numbers if isinstance(cell, _Each) else [cell] for cell in cells)
+    return [number for numbers in lists for number in numbers if _is_number(number)]
+
+
+def _decimals(cells: Iterable[Any]) -> int | None:
+    """Choose the decimals of a column; None if no number of decimals suits all its numbers.
 
     The largest number has 3 significant digits, or 4 where the middle one needs them. Zeros at the
-    end that all numbers would have are left out.
+    end that all numbers would have are left out. Words among numbers, whole numbers among measured
+    ones, and numbers a thousand times as large as others are different things: None.
     """
+    cells = list(cells)
+    numbers = _numbers(cells)
     sizes = sorted(abs(x) for x in numbers if math.isfinite(x) and abs(x) >= NOISE)
-    if not sizes:
+    if not any(isinstance(x, float) for x in numbers) or not sizes:
         return 0
     largest, middle = sizes[-1], sizes[len(sizes) // 2]
-    if not (1e-4 <= largest < 1e6 and middle >= largest / 1000):
+    words = any(not _is_number(cell) and not _NUMBERS.fullmatch(str(cell)) for cell in cells)
+    if words or not (1e-4 <= largest < 1e6 and middle >= largest / 1000):
         return None
     most = min(max(_places(largest), _places(middle)), _places(largest) + 1)
     exact = 1e-7 * largest  # what float32 makes of 0.1 is 0.1
-    return next(n for n in range(most + 1) if n == most or _all_end_at(n, sizes, exact))
-
-
-def _all_end_at(decimals: int, sizes: list[float], room: float) -> bool:
-    """Whether no number has more decimals."""
-    return all(abs(size - round(size, decimals)) <= room for size in sizes)
+    for decimals in range(most + 1):
+        if all(abs(size - round(size, decimals)) <= exact for size in sizes):
+            return decimals
+    return None if any(isinstance(x, int) and x for x in numbers) else most
 
 
 def _written(cells: Iterable[Any], decimals: int | None) -> list[str]:
     """Write the cells of one column; None gives each number 3 significant digits of its own."""
-    if decimals is None:
-        return [three_digits(cell) for cell in cells]
-    return [
-        _rounded(cell, decimals)
-        if _is_number(cell) and math.isfinite(cell)
-        else true_minus(str(cell))
-        for cell in cells
-    ]
+    result = []
+    for cell in cells:
+        if isinstance(cell, _Each):
+            result.append(" ".join(_written(cell.numbers, decimals)))
+        elif decimals is not None and _is_number(cell) and math.isfinite(cell):
+            result.append(_rounded(cell, decimals))
+        else:
+            result.append(three_digits(cell))
+    return result
 
 
 def _rounded(number: float, decimals: int) -> str:
@@ -211,9 +228,8 @@ def table(
     raw = {heading: [plain(cell) for cell in cells] for heading, cells in columns.items()}
     shown = {}
     for heading, cells in raw.items():
-        floats = any(isinstance(cell, float) for cell in cells)
-        chosen = _decimals(filter(_is_number, cells)) if floats else 0
-        shown[heading] = _written(cells, asked.get(heading, chosen))
+        decimals_of = asked[heading] if heading in asked else _decimals(cells)
+        shown[heading] = _written(cells, decimals_of)
     words = frozenset(
         heading
         for heading, cells in shown.items()
