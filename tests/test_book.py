@@ -344,6 +344,14 @@ SPOILED = {
         gates.figures_described,
         lambda n: n["cells"][0].update(source="no"),
     ),
+    "table without a caption": (
+        gates.tables_described,
+        lambda n: code(n, 0).update(source="table({'x': [1]})"),
+    ),
+    "table with an empty caption": (
+        gates.tables_described,
+        lambda n: code(n, 0).update(source="shown = table(\n    {'x': [1]}, caption=''\n)"),
+    ),
     "number that no cell shows": (
         gates.numbers_shown,
         lambda n: n["cells"][0].update(source="It is 4.56 nats. See {numref}`fig-line`."),
@@ -437,6 +445,31 @@ def test_gate_notices(what: str) -> None:
     notebook = copy.deepcopy(small_book())
     spoil(notebook)
     assert gate(notebook) != []
+
+
+@pytest.mark.parametrize(
+    ("source", "tags"),
+    [("table({'x': [1]}, caption='Ones.')", []), ("table({'x': [1]})", [gates.NUMBERS])],
+)
+def test_a_table_has_a_caption_or_is_the_numbers_of_a_figure(source: str, tags: list[str]) -> None:
+    notebook = small_book()
+    code(notebook, 0).update(source=source, metadata={"tags": tags})
+    assert gates.tables_described(notebook) == []
+
+
+@pytest.mark.parametrize("said", ["below 0.001", "of 0.0000437", "down by 12.35", "of 12.4"])
+def test_a_number_of_the_text_may_be_a_bound_or_have_a_true_minus_or_an_exponent(said: str) -> None:
+    notebook = small_book()
+    code(notebook, 0)["outputs"] = [stream("stdout", "< 0.001  −12.35  4.37e−05")]
+    replace(notebook, "Nothing.", f"It is {said}.")
+    assert gates.numbers_shown(notebook) == []
+
+
+def test_a_claim_below_zero_is_compared_with_its_true_minus() -> None:
+    row = {"least": "−1.50", "largest": "−0.5", "accepted": "−2 to 0", "verdict": "✓ holds"}
+    assert not gates.contradicts(row)
+    assert gates.contradicts({**row, "least": "−2.50"})
+    assert gates.contradicts({**row, "accepted": "at least −1"})
 
 
 def test_every_gate_is_seen_failing() -> None:

@@ -6,7 +6,6 @@ import torch
 from scipy.spatial import cKDTree
 
 from vaelib import empty_and_missed, nearest, principal_components, theory
-from vaelib.book import each
 from vaelib.lab import Experiment, Run, count_active, count_used, gather
 
 

@@ -207,5 +207,3 @@ def test_html_is_escaped(columns):
 def test_columns_of_different_length_are_an_error(show):
     with pytest.raises(ValueError, match="argument"):
         show(table({"a": [1], "b": [1, 2]}))
-
-

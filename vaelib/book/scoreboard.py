@@ -125,7 +125,8 @@ class Tally:
     def sentences(self) -> tuple[str, str]:
         """The headline, and what else there is to count."""
         failed = sum(not verdict.holds for verdict in self.verdicts)
-        rest = f"{failed} fail, and the page says why." if failed else "None fails."
+        fail = "fails" if failed == 1 else "fail"
+        rest = f"{failed} {fail}, and the page says why." if failed else "None fails."
         if before := [verdict for verdict in self.verdicts if verdict.claim.kind == "before"]:
             hold = sum(verdict.holds for verdict in before)
             rest += f" Of the {len(before)} whose interval was set before the runs, {hold} hold."
@@ -190,7 +191,8 @@ def show_verdicts(verdicts: Iterable[Verdict]) -> Markdown:
             HOLDS if verdict.holds else f"**{FAILS}**",
             text,
             _escaped(claim.published) or "–",
-            verdict.spread,
+            # Its parts stay whole where a narrow column breaks it.
+            verdict.spread.replace(" values)", "\u00a0values)").replace("median ", "median\u00a0"),
             f"{claim.interval}<details><summary>why</summary>{_escaped(claim.why)}</details>",
         )
         lines.append(f"| {' | '.join(cells)} |")
