@@ -11,7 +11,7 @@ Cell = dict[str, Any]
 Gate = Callable[[Notebook], list[str]]
 
 MAX_LINES = 25
-SHOWN_AT_THE_END = {"table", "show_source", "show_verdicts"}
+SHOWN_AT_THE_END = {"table", "show_source", "show_tally", "show_verdicts"}
 TO_DO = "TO DO"  # what `make new-chapter` leaves to fill in
 FRAME = {
     "a label": r"^\(chap-[\w-]+\)=$",

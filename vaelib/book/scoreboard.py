@@ -166,7 +166,7 @@ def _mark(verdict: Verdict) -> str:
     """The mark of one claim; that of a failed one leads to its row."""
     if verdict.holds:
         return f"<span>{verdict.mark}</span>"
-    key = verdict.claim.id
+    key = html.escape(verdict.claim.id)
     return (
         f'<a href="#verdict-{key}" title="{key} fails" aria-label="{key} fails">{verdict.mark}</a>'
     )
