@@ -181,7 +181,8 @@ def scoreboard() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def shown(scoreboard: dict[str, Any]) -> str:
-    return "\n".join(text for cell in gates.code_cells(scoreboard) for text in gates.texts(cell))
+    text = "\n".join(text for cell in gates.code_cells(scoreboard) for text in gates.texts(cell))
+    return text.replace("\u00a0", " ")
 
 
 def board_rows(shown: str) -> list[tuple[str, str, str, str]]:
