@@ -131,7 +131,7 @@ FAULTS = (
     Fault(
         "a scoreboard from before the last change",
         SCOREBOARD,
-        in_output("show_verdicts(", r" values\)", "0 values)"),
+        in_output("show_verdicts(", r"\svalues\)", "0 values)"),
         "test_book.py::test_the_scoreboard_shows_every_claim_as_its_chapter_stored_it",
     ),
     Fault(
