@@ -28,8 +28,8 @@ LAYERS = [
     ["lab.sweep"],
     ["lab.reproduce"],
     ["lab"],
-    ["book.claims"],
-    ["book.scoreboard", "book.show"],
+    ["book.claims", "book.svg"],
+    ["book.scoreboard", "book.show", "book.figures"],
     ["book"],
 ]
 ORDER = [module for layer in LAYERS for module in layer]
