@@ -1,9 +1,10 @@
 """Put the drawings of notebooks into the page, where they have its font, colours and scheme.
 
-A cell stores one SVG with two drawings, a wide and a narrow one (``vaelib/book/svg.py``); the style
-sheet shows the one that fits. The colours of ``COLOURS`` become the page's variables, black the
-colour of its text, white that of its ground, and greys lie between. The pictures within, digits, are
-files of their own: both drawings share them. The SVG itself is a file too, to which a link leads.
+A cell stores one SVG with two drawings, a wide and a narrow one (``vaelib/book/svg.py``); the
+style sheet shows the one that fits. The colours of ``COLOURS`` become the page's variables, black
+the colour of its text, white that of its ground, and greys lie between. The pictures within,
+digits, are files of their own: both drawings share them. The SVG is a file too, to which a link
+leads.
 """
 
 import base64

@@ -25,9 +25,9 @@ COLOURS = {
 }
 GRID = "#E5E7EB"
 
-#: Ten other colours, one for each digit. They keep their distance from the five and from each other,
-#: for readers with any of the common kinds of colour blindness too (a test measures it), and are seen
-#: on white and in the dark.
+#: Ten other colours, one for each digit. They keep their distance from the five and from each
+#: other, for readers with any of the common kinds of colour blindness too (a test measures it),
+#: and are seen on white and in the dark.
 DIGIT_COLOURS = (
     *("#00695A", "#C30000", "#C35AFF", "#69C3FF", "#96784B"),
     *("#B41E5A", "#E1A5C3", "#B4C387", "#9687B4", "#691EFF"),
@@ -102,6 +102,8 @@ def show_images(
     ValueError
         If the images have another shape, or pixels outside [0, 1].
     """
+    from matplotlib.patches import Rectangle
+
     pixels = _pixels(images)
     n, channels, height, width = pixels.shape
     rows = -(-n // columns)
@@ -109,13 +111,21 @@ def show_images(
         import matplotlib.pyplot as plt
 
         _, ax = plt.subplots(figsize=(7.0, 7.0 * rows / columns + (0.3 if title else 0)))
-    sheet = np.ones((rows * columns, channels, height + 1, width + 1))
+    # One picture, as it is: the page enlarges it, and a check may compare it.
+    sheet = np.zeros((rows * columns, channels, height + 1, width + 1))
     sheet[:n, :, :height, :width] = pixels
     sheet = sheet.reshape(rows, columns, channels, height + 1, width + 1)
     picture = sheet.transpose(0, 3, 1, 4, 2).reshape(rows * (height + 1), -1, channels)
-    # As they are: the page enlarges them, and a check may compare them.
     look = {"vmin": 0, "vmax": 1, "interpolation": "none"}
     ax.imshow(picture.squeeze(-1) if channels == 1 else picture, **look)
+    # The gaps are drawn, not pixels: they have the page's colour, and the same width at every size.
+    gaps = [(x, 0, 1, rows * (height + 1)) for x in range(width, picture.shape[1], width + 1)]
+    gaps += [(0, y, picture.shape[1], 1) for y in range(height, picture.shape[0], height + 1)]
+    if missing := rows * columns - n:
+        left = (columns - missing) * (width + 1)
+        gaps.append((left, (rows - 1) * (height + 1), picture.shape[1] - left, height + 1))
+    for x, y, wide, high in gaps:
+        ax.add_patch(Rectangle((x - 0.5, y - 0.5), wide, high, color="white", lw=0))
     ax.set_title(title)
     ax.axis("off")
     return ax

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -31,7 +33,7 @@ NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 
 
 def to_svg(figure: Figure) -> str:
-    """Return the SVG of a figure, with the narrow one in its ``defs``; the figure stays as it is."""
+    """Return the SVG of a figure, with the narrow one in its ``defs``; leave the figure as it is."""
     import matplotlib.pyplot as plt
 
     for axes in figure.axes:
@@ -125,18 +127,25 @@ def narrow(figure: Figure) -> None:
         wrap(axes._left_title, 0.86 * NARROW)  # type: ignore[attr-defined]
         wrap(axes.xaxis.label, 0.86 * NARROW)
         wrap(axes.yaxis.label, 0.9 * high)
-    legends = list(figure.legends)
+    legends = list(figure.legends)  # those of the whole figure, which are above it
     if len(order) == 1 and (legend := panels[order[0]].get_legend()):
-        legends.append(legend)
+        lift(legend, figure, "lower" if titled(panels[order[0]]) else "upper")
     for legend in legends:
-        lift(legend, figure)
+        lift(legend, figure, "upper")
 
 
 def panel_height(axes: Axes, height: float, width: float) -> float:
     """Return how high a panel of this height and width is where it is as wide as a phone."""
     if axes.get_aspect() != "auto":  # a picture, or a map
-        return height * NARROW / width
+        across, down = abs(np.diff(axes.get_xlim())[0]), abs(np.diff(axes.get_ylim())[0])
+        labels = 0.5 if axes.axison else 0.0
+        return float((NARROW - labels) * down / across + labels + (0.25 if titled(axes) else 0))
     return height if height > width else min(height, PANEL)
+
+
+def titled(axes: Axes) -> bool:
+    """Whether a panel has a title."""
+    return any(axes.get_title(loc=place) for place in ("left", "center"))
 
 
 def name_alone(panels: dict[tuple[int, int], Axes], place: tuple[int, int]) -> None:
@@ -161,15 +170,15 @@ def wrap(text: Text, inches: float) -> None:
     text.set_text("\n".join(textwrap.fill(line, letters) for line in lines))
 
 
-def lift(legend: Legend, figure: Figure) -> None:
-    """Set a legend above the panels, in as many columns as fit."""
+def lift(legend: Legend, figure: Figure, where: str) -> None:
+    """Set a legend above or below the panels, in as many columns as fit."""
     handles = [handle for handle in legend.legend_handles if handle is not None]
     labels = [text.get_text() for text in legend.get_texts()]
     title = legend.get_title().get_text()
     legend.remove()
     for columns in range(len(labels), 0, -1):
         lifted = figure.legend(
-            handles, labels, title=title or None, loc="outside upper left", ncols=columns
+            handles, labels, title=title or None, loc=f"outside {where} left", ncols=columns
         )
         figure.draw_without_rendering()
         if columns == 1 or lifted.get_window_extent().width <= figure.bbox.width:
@@ -197,12 +206,14 @@ def tidy(text: str, prefix: str) -> ET.Element:
         "stroke-linejoin": "round",
         "font-size": "10",
     }
-    rename(root, prefix)
     for element in root.iter():
+        if XLINK in element.attrib:
+            element.set("href", element.attrib.pop(XLINK))
         shorten(element)
     for parent in list(root.iter()):
         merge_dots(parent, root)
-    while any([flatten(parent) for parent in list(root.iter())]):
+    rename(root, prefix)
+    while sum(flatten(parent) for parent in list(root.iter())):
         pass
     for element in root.iter():
         element.tail = None
@@ -213,28 +224,25 @@ def tidy(text: str, prefix: str) -> ET.Element:
 
 def rename(root: ET.Element, prefix: str) -> None:
     """Keep only the ids that something refers to, and make them short."""
-    for element in root.iter():
-        if XLINK in element.attrib:
-            element.set("href", element.attrib.pop(XLINK))
-    used = {
-        name: f"{prefix}{number}" for number, name in enumerate(dict.fromkeys(references(root)))
-    }
+    names = dict.fromkeys(references(root))
+    used = {name: f"{prefix}{number}" for number, name in enumerate(names)}
     for element in root.iter():
         name = element.attrib.pop("id", "")
         if name in used:
             element.set("id", used[name])
         for key, value in element.items():
-            if key in ("href", "clip-path", "style") and "#" in value:
+            if key in REFERRING:
                 element.set(key, REFERENCE.sub(lambda m: f"#{used.get(m[1], m[1])}", value))
 
 
+REFERRING = ("href", "clip-path")
 REFERENCE = re.compile(r"(?:(?<=^)|(?<=url\())#([\w-]+)")
 
 
 def references(root: ET.Element) -> Iterator[str]:
     """The ids that are referred to, in the order in which they are."""
     for element in root.iter():
-        for key in ("href", "clip-path", "style"):
+        for key in REFERRING:
             for found in REFERENCE.finditer(element.get(key, "")):
                 yield found[1]
 
@@ -364,18 +372,16 @@ def join(parent: ET.Element, dots: list[ET.Element], radius: float) -> None:
 
 
 def flatten(parent: ET.Element) -> bool:
-    """Drop empty groups and definitions, and groups that say nothing; whether there were some."""
+    """Drop what draws nothing, and groups that say nothing; return whether there was any."""
     changed = False
     for child in list(parent):
-        if child.tag not in ("g", "defs"):
-            continue
-        place = list(parent).index(child)
-        if not len(child):
+        unused = parent.tag == "defs" and "id" not in child.attrib and child.tag != "svg"
+        empty = child.tag in ("g", "defs") and not len(child)
+        if unused or empty or (child.tag == "path" and child.get("style") == "fill:none"):
             parent.remove(child)
             changed = True
         elif child.tag == "g" and not child.attrib:
-            parent.remove(child)
-            for number, element in enumerate(child):
-                parent.insert(place + number, element)
+            place = list(parent).index(child)
+            parent[place : place + 1] = list(child)
             changed = True
     return changed
