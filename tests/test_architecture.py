@@ -28,7 +28,8 @@ LAYERS = [
     ["lab.sweep"],
     ["lab.reproduce"],
     ["lab"],
-    ["book.claims", "book.svg"],
+    ["book.claims", "book.narrow", "book.tidy"],
+    ["book.svg"],
     ["book.scoreboard", "book.show", "book.figures"],
     ["book"],
 ]

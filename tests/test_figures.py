@@ -189,6 +189,16 @@ def test_narrow_panels_lie_one_below_the_other_and_say_what_they_shared():
         assert float(drawing.get("height")) == pytest.approx(height * 4 / 3, abs=0.51)
 
 
+def test_a_readers_figure_that_cannot_be_copied_or_has_no_panels_is_drawn_all_the_same():
+    use_style()
+    figure, ax = plt.subplots()
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value}!")
+    assert 'class="narrow"' not in to_svg(figure)
+    figure = plt.figure()
+    figure.text(0.5, 0.5, "words")
+    assert to_svg(figure).count("words") == 2
+
+
 def test_a_drawing_is_small_and_leaves_font_and_ground_to_the_page():
     text = to_svg(two_panels())
     assert not re.search("font-family|<style|metadata|DOCTYPE|<image|20[23]\\d-", text)

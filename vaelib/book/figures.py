@@ -73,7 +73,7 @@ def show_as_svg() -> None:
     from matplotlib.figure import Figure
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    set_matplotlib_formats()  # none of its own
+    set_matplotlib_formats()  # type: ignore[no-untyped-call]  # none of its own
     shell.display_formatter.formatters["image/svg+xml"].for_type(Figure, to_svg)
 
 
@@ -116,8 +116,8 @@ def show_images(
     sheet[:n, :, :height, :width] = pixels
     sheet = sheet.reshape(rows, columns, channels, height + 1, width + 1)
     picture = sheet.transpose(0, 3, 1, 4, 2).reshape(rows * (height + 1), -1, channels)
-    look = {"vmin": 0, "vmax": 1, "interpolation": "none"}
-    ax.imshow(picture.squeeze(-1) if channels == 1 else picture, **look)
+    shown = picture.squeeze(-1) if channels == 1 else picture
+    ax.imshow(shown, vmin=0, vmax=1, interpolation="none")
     # The gaps are drawn, not pixels: they have the page's colour, and the same width at every size.
     gaps = [(x, 0, 1, rows * (height + 1)) for x in range(width, picture.shape[1], width + 1)]
     gaps += [(0, y, picture.shape[1], 1) for y in range(height, picture.shape[0], height + 1)]
