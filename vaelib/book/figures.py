@@ -42,6 +42,9 @@ def use_style() -> None:
         {
             "figure.dpi": 110,
             "savefig.dpi": 110,
+            # Jupyter lays what is transparent on white, whatever its theme.
+            "figure.facecolor": "none",
+            "savefig.facecolor": "white",
             "figure.figsize": (7.0, 3.6),
             "figure.constrained_layout.use": True,
             "font.size": 10,
@@ -115,15 +118,16 @@ def show_images(
     sheet = np.zeros((rows * columns, channels, height + 1, width + 1))
     sheet[:n, :, :height, :width] = pixels
     sheet = sheet.reshape(rows, columns, channels, height + 1, width + 1)
-    picture = sheet.transpose(0, 3, 1, 4, 2).reshape(rows * (height + 1), -1, channels)
+    picture = sheet.transpose(0, 3, 1, 4, 2).reshape(rows * (height + 1), -1, channels)[:-1, :-1]
     shown = picture.squeeze(-1) if channels == 1 else picture
     ax.imshow(shown, vmin=0, vmax=1, interpolation="none")
     # The gaps are drawn, not pixels: they have the page's colour, and the same width at every size.
-    gaps = [(x, 0, 1, rows * (height + 1)) for x in range(width, picture.shape[1], width + 1)]
-    gaps += [(0, y, picture.shape[1], 1) for y in range(height, picture.shape[0], height + 1)]
+    down, across = picture.shape[:2]
+    gaps = [(x, 0, 1, down) for x in range(width, across, width + 1)]
+    gaps += [(0, y, across, 1) for y in range(height, down, height + 1)]
     if missing := rows * columns - n:
         left = (columns - missing) * (width + 1)
-        gaps.append((left, (rows - 1) * (height + 1), picture.shape[1] - left, height + 1))
+        gaps.append((left, (rows - 1) * (height + 1), across - left, height))
     for x, y, wide, high in gaps:
         ax.add_patch(Rectangle((x - 0.5, y - 0.5), wide, high, color="white", lw=0))
     ax.set_title(title)

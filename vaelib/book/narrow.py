@@ -118,6 +118,10 @@ def lift(legend: Legend, figure: Figure, where: Place) -> None:
     for columns in range(len(labels), 0, -1):
         lifted = figure.legend(handles, labels, title=title or None, loc=where, ncols=columns)
         figure.draw_without_rendering()
-        if columns == 1 or lifted.get_window_extent().width <= figure.bbox.width:
+        taken = lifted.get_window_extent()
+        if columns == 1 or taken.width <= figure.bbox.width:
+            # It does not take its room from the panels.
+            width, height = figure.get_size_inches()
+            figure.set_size_inches(width, height + taken.height / figure.dpi)
             return
         lifted.remove()

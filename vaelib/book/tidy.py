@@ -28,6 +28,7 @@ def tidy(text: str, prefix: str) -> ET.Element:
         "height": f"{height * 4 / 3:.0f}",
         "stroke-linejoin": "round",
         "font-size": "10",
+        "font-family": "sans-serif",  # of the file alone; the page has its own
     }
     for element in root.iter():
         if XLINK in element.attrib:
