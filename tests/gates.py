@@ -11,6 +11,7 @@ Cell = dict[str, Any]
 Gate = Callable[[Notebook], list[str]]
 
 MAX_LINES = 25
+SVG = "image/svg+xml"
 SHOWN_AT_THE_END = {"table", "show_source", "show_tally", "show_verdicts"}
 TO_DO = "TO DO"  # what `make new-chapter` leaves to fill in
 FRAME = {
@@ -87,7 +88,7 @@ def tags(cell: Cell) -> set[str]:
 
 def has_image(cell: Cell) -> bool:
     """Whether a cell's output shows a picture."""
-    return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+    return any(SVG in output.get("data", {}) for output in cell.get("outputs", []))
 
 
 def printed(cell: Cell) -> str:
@@ -192,7 +193,7 @@ def figures_described(notebook: Notebook) -> list[str]:
         ):
             if not str(value or "").strip():
                 complaints.append(f"cell {number}: the figure lacks {what}")
-        pictures = sum("image/png" in output.get("data", {}) for output in cell["outputs"])
+        pictures = sum(SVG in output.get("data", {}) for output in cell["outputs"])
         if pictures > 1:
             complaints.append(f"cell {number} has {pictures} figures: one caption fits one")
         if name := figure.get("name"):

@@ -28,9 +28,9 @@ LAYERS = [
     ["lab.sweep"],
     ["lab.reproduce"],
     ["lab"],
-    ["book.show", "book.tables"],
-    ["book.claims"],
-    ["book.scoreboard"],
+    ["book.narrow", "book.show", "book.tables", "book.tidy"],
+    ["book.claims", "book.svg"],
+    ["book.scoreboard", "book.figures"],
     ["book"],
 ]
 ORDER = [module for layer in LAYERS for module in layer]

@@ -326,19 +326,6 @@ def test_the_search_finds_inactive(browser: Browser, address: str) -> None:
     page.close()
 
 
-def test_dark_figures_lie_on_white(browser: Browser) -> None:
-    figures = [path for path in PAGES if "<figure" in path.read_text(encoding="utf-8")]
-    if not figures:
-        pytest.skip("no page has a figure")
-    context = browser.new_context(color_scheme="dark")
-    page, _ = show(context, figures[0])
-    style = page.locator(".bd-article figure img").first.evaluate(
-        "image => [getComputedStyle(image).backgroundColor, getComputedStyle(image).filter]"
-    )
-    assert style == ["rgb(255, 255, 255)", "none"]
-    context.close()
-
-
 # --- these tests can fail -----------------------------------------------------------------------
 
 

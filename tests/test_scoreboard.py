@@ -34,7 +34,7 @@ def chapter(title, *checked, tables=None):
     for rows in [[row for _, row in checked]] if tables is None else tables:
         lines = ["   ".join(row.split()).replace("_", " ") for row in [HEADER, *rows]]
         texts += ["\n".join(lines), "<Figure>"]
-    shown = [{"data": {"image/png": ""}}, *({"data": {"text/plain": text}} for text in texts)]
+    shown = [{"data": {"image/svg+xml": ""}}, *({"data": {"text/plain": text}} for text in texts)]
     return {
         "cells": [
             cell("markdown", source=["(label)=\n", f"{title}\n"]),

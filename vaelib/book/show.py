@@ -1,117 +1,14 @@
-"""How the book looks: one palette, one style, images and the package's own source."""
+"""The package's own source, as chapters show it."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 from IPython.display import Markdown
-from torch import Tensor
-
-# matplotlib is imported where something is drawn: printing claims and tables does not need it.
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-#: The same colour means the same thing in every figure; the set is safe for colour-blind readers
-#: [Okabe and Ito 2008].
-COLOURS = {
-    "active": "#0072B2",
-    "inactive": "#E69F00",
-    "kl": "#D55E00",
-    "reconstruction": "#009E73",
-    "prior": "#6B7280",
-}
-
-
-def use_style() -> None:
-    """Set matplotlib to the style of the book."""
-    import matplotlib
-
-    matplotlib.rcParams.update(
-        {
-            "figure.dpi": 110,
-            "savefig.dpi": 110,
-            "figure.figsize": (7.0, 3.6),
-            "figure.constrained_layout.use": True,
-            "font.size": 10,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.color": "#E5E7EB",
-            "grid.linewidth": 0.7,
-            "axes.axisbelow": True,
-            "axes.titlesize": 10.5,
-            "axes.titlelocation": "left",
-            "legend.frameon": False,
-            "lines.linewidth": 1.6,
-            "image.cmap": "gray",
-        }
-    )
-
-
-def show_images(
-    images: Tensor | np.ndarray[Any, Any] | Sequence[Any],
-    *,
-    columns: int = 10,
-    title: str = "",
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw images (n, channels, height, width), row by row, as one picture.
-
-    Parameters
-    ----------
-    images : Tensor, array or list of images
-        With 1 channel (grey) or 3 (red, green, blue); uint8, or pixels in [0, 1].
-    columns : int
-        Images in a row.
-    title : str
-        Above the picture.
-    ax : Axes, optional
-        Where to draw; by default a new figure of fitting height.
-
-    Raises
-    ------
-    ValueError
-        If the images have another shape, or pixels outside [0, 1].
-    """
-    pixels = _pixels(images)
-    n, channels, height, width = pixels.shape
-    rows = -(-n // columns)
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        _, ax = plt.subplots(figsize=(7.0, 7.0 * rows / columns + (0.3 if title else 0)))
-    sheet = np.ones((rows * columns, channels, height + 1, width + 1))
-    sheet[:n, :, :height, :width] = pixels
-    sheet = sheet.reshape(rows, columns, channels, height + 1, width + 1)
-    picture = sheet.transpose(0, 3, 1, 4, 2).reshape(rows * (height + 1), -1, channels)
-    ax.imshow(picture.squeeze(-1) if channels == 1 else picture, vmin=0, vmax=1)
-    ax.set_title(title)
-    ax.axis("off")
-    return ax
-
-
-def _pixels(images: Tensor | np.ndarray[Any, Any] | Sequence[Any]) -> np.ndarray[Any, Any]:
-    """Return images as an array of pixels in [0, 1]."""
-    pixels = np.asarray(images.detach().cpu() if isinstance(images, Tensor) else images)
-    if pixels.ndim != 4 or 0 in pixels.shape or pixels.shape[1] not in (1, 3):
-        raise ValueError(
-            "images: expected (n, channels, height, width) with 1 or 3 channels and no size 0, "
-            f"got {pixels.shape}"
-        )
-    if pixels.dtype == np.uint8:
-        return pixels / 255.0
-    # An average of pixels may be above 1 by rounding. NaN is in no interval.
-    if not (pixels.min() >= -1e-6 and pixels.max() <= 1 + 1e-6):
-        raise ValueError(
-            "images: expected uint8 or pixels in [0, 1], "
-            f"got {pixels.dtype} from {pixels.min():g} to {pixels.max():g}"
-        )
-    return pixels
 
 
 def show_source(thing: Callable[..., Any]) -> Markdown:
