@@ -250,11 +250,22 @@ def figure_cell() -> dict[str, Any]:
 SMALL = """(chap-small)=
 # Small
 
-**Asked:** *Is it?* Of 4 it is.
+:::{opening} fig-line
+*Is it?* Of 4 it is.
 
 **Needed:** Nothing.
+:::
 
-**Seen:** {numref}`fig-line`.
+{numref}`fig-line`
+
+:::{guess} number
+:answer: 4
+:high: 1000
+How many?
+
+---
+Of 4 it is.
+:::
 
 ## Further reading
 """
@@ -352,6 +363,11 @@ SPOILED = {
         gates.numbers_shown,
         lambda n: code(n, 1)["metadata"]["mystnb"]["figure"].update(caption="It is 4.56 nats."),
     ),
+    "guess whose answer no cell prints": (
+        gates.guesses_printed,
+        lambda n: replace(n, ":answer: 4", ":answer: 5"),
+    ),
+    "chapter without an opening": (gates.framed, lambda n: replace(n, "{opening}", "{note}")),
     "long cell": (gates.cells_short, lambda n: code(n, 0).update(source="x = 1\n" * 26)),
     **{
         f"number of another form: {said}": (
