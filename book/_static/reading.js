@@ -80,7 +80,7 @@
     }
     var right = form.querySelector("[data-right]");
     right.classList.add("is-right");
-    var words = right.contains(picked) ? "That is right." : "Not this one. Right is: " + right.textContent.trim();
+    var words = right.contains(picked) ? "That is right." : "Not this one: the right one is marked.";
     result.replaceChildren(element("p", "", words));
     return true;
   }
