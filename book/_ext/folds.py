@@ -103,6 +103,8 @@ def fold_solution(task: nodes.Element, name: str) -> None:
         if isinstance(node, exercise | nodes.section):
             break
         following.append(node)
+    while following and isinstance(following[-1], nodes.target):
+        following.pop()  # the label of the next exercise
     is_solution = [
         isinstance(n, nodes.admonition) and "dropdown" in n["classes"] for n in following
     ]
@@ -120,36 +122,44 @@ def fold_solution(task: nodes.Element, name: str) -> None:
 def fold_cells(parent: nodes.Element, numbers: Numbers, figure: str) -> str:
     """Fold the cells of one section; return the last figure's number."""
     silent: list[Cell] = []
-    last: nodes.Node | None = None  # the fold that the node before this one ends with
+    above: nodes.Element | None = None  # the cell that comes directly before, if it shows something
     for node in list(parent.children):
         cell = Cell(node) if is_cell(node) else None
         if cell is None or cell.input is None or cell.tagged("open"):
             fold_code(silent)
-            silent, last = [], None
+            silent, above = [], None
         elif cell.tagged("numbers") or cell.source.strip() == VALUES:
-            name = f"The numbers of {figure or 'the text'}"
-            if not cell.tagged("numbers"):
-                name = "What was measured for the claims"
-            parts = [*inputs(silent), *cell.node.children]
-            if isinstance(last, fold) and last["name"] == name:
-                last += parts
-                parent.remove(node)
-            else:
-                last = fold(kind="numbers", name=name)
-                last += parts
-                cell.node.children = []
-                cell.node += last
+            claims = not cell.tagged("numbers")
+            name = (
+                "The values of the claims" if claims else f"The numbers of {figure or 'the text'}"
+            )
+            above = fold_numbers(cell, [*inputs(silent)], name, above)
             silent = []
         elif cell.silent:
             silent.append(cell)
-            last = None
         else:
             fold_code([*silent, cell], numbers)
-            silent, last = [], None
+            silent, above = [], node
         for shown in node.findall(nodes.figure):
             figure = numbers.of("figure", shown)
     fold_code(silent)
     return figure
+
+
+def fold_numbers(
+    cell: Cell, before: list[nodes.Node], name: str, above: nodes.Element | None
+) -> nodes.Element:
+    """Fold a whole cell, into the one above it if there is one; return the cell it is in."""
+    parts = [*before, *cell.node.children]
+    cell.node.children = []
+    if above is None:
+        above = cell.node
+    else:
+        cell.node.parent.remove(cell.node)
+    if not (above.children and isinstance(above[-1], fold) and above[-1]["name"] == name):
+        above += fold(kind="numbers", name=name)
+    above[-1] += parts
+    return above
 
 
 def inputs(cells: list[Cell]) -> Iterator[nodes.Node]:
