@@ -117,15 +117,16 @@
   var root = document.documentElement;
   var FOLDS = 'details[data-fold]:not([data-fold="guess"])';
 
-  // What the reader looks at stays where it is, whatever opens above it.
+  // The first line of text that the reader sees whole stays where it is, whatever opens above it.
   function keepPlace(change) {
-    var parts = Array.from(document.querySelectorAll(".bd-article :is(p, h1, h2, h3, figure, summary)"));
+    var parts = Array.from(document.querySelectorAll(".bd-article :is(p, li, h1, h2, h3):not(details *)"));
     var seen = parts.find(function (part) {
-      return part.checkVisibility() && part.getBoundingClientRect().bottom > 80;
+      return part.checkVisibility() && part.getBoundingClientRect().top > 60;
     });
     var before = seen && seen.getBoundingClientRect().top;
     change();
-    if (seen && window.scrollY > 0) window.scrollBy(0, seen.getBoundingClientRect().top - before);
+    if (!seen || window.scrollY === 0) return;
+    window.scrollBy({ top: seen.getBoundingClientRect().top - before, behavior: "instant" });
   }
 
   function show(reading) {
