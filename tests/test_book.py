@@ -104,7 +104,11 @@ def test_a_class_gets_the_exercises_and_no_solution(
     assert text.count(":::{exercise}") == gates.prose(notebook).count(":::{exercise}")
     assert "Solution" not in text
     assert "dropdown" not in text
-    assert not any("hide-cell" in gates.tags(cell) for cell in handed_out.cells)
+    # No code is left after the last exercise.
+    last = max(n for n, c in enumerate(handed_out.cells) if c.cell_type == "markdown")
+    exercises = [n for n, c in enumerate(handed_out.cells) if ":::{exercise}" in c.source]
+    between = handed_out.cells[exercises[0] : last] if exercises else []
+    assert [cell.source for cell in between if cell.cell_type == "code"] == []
 
 
 def test_the_build_shows_the_stored_outputs_and_runs_nothing() -> None:

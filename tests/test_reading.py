@@ -364,23 +364,22 @@ def test_the_first_screen_has_the_question_and_something_to_see(browser: Browser
 
 
 def first_screen_complaints(browser: Browser, path: Path) -> list[str]:
-    """What a reader would have to scroll to."""
+    """What a reader would have to scroll to: the question, all of the picture, enough to touch."""
     complaints = []
     for screen in SCREENS:
         context = browser.new_context(viewport=screen)  # type: ignore[arg-type]
         page, _ = show(context, path)
-        for what, selector in (
-            ("question", ".opening-question"),
-            ("picture", ".opening-picture :is(img, svg), .explorable :is(img, canvas)"),
+        for what, selector, enough in (
+            ("question", ".opening-question", None),
+            ("picture", ".opening-picture :is(img, svg), .explorable", 250),
         ):
-            place = page.evaluate(
-                """selector => { const found = document.querySelector(selector);
-                     return found && found.getBoundingClientRect().toJSON(); }""",
-                f".bd-article :is({selector})",
-            )
-            if place is None:
+            for part in page.locator(f".bd-article :is({selector}):visible").all()[:1]:
+                place = part.bounding_box()
+                end = place["y"] + min(enough or place["height"], place["height"])
+                if end > screen["height"]:
+                    complaints.append(f"{what} ends at {end:.0f} of {screen['height']}")
+                break
+            else:
                 complaints.append(f"no {what}")
-            elif place["bottom"] > screen["height"] or place["height"] < 24:
-                complaints.append(f"{what} at {place['top']:.0f} to {place['bottom']:.0f} {screen}")
         context.close()
     return complaints

@@ -2,8 +2,8 @@
 
 Each fold is a ``details`` with ``data-fold``, named by what it holds:
 
-- ``code``: the code of a cell, with that of neighbours above it that show nothing; not in print,
-  unless it is open. The tag ``open`` keeps the code of a cell in the text.
+- ``code``: the code of a cell, with that of neighbours above it that show nothing; printed in Check
+  only. The tag ``open`` keeps the code of a cell in the text.
 - ``numbers``: a cell with the tag ``numbers``, whole, and the measured values of claims.
 - ``solution``: the solution of an exercise, an admonition *Solution* with the class ``dropdown``,
   with the cells that follow it.

@@ -78,6 +78,8 @@ def anonymous(part: nodes.Node) -> nodes.Node:
     """A copy as it may stand on the page beside its original: no id twice, no second link."""
     for node in list(part.findall(nodes.Element)):
         node["ids"], node["names"] = [], []
+        if "prefix" in node:  # of the ids within a drawing (figures.py)
+            node["prefix"] = f"opening-{node['prefix']}"
         if isinstance(node, nodes.raw):
             text = IDS.sub(r"\1opening-", node.astext())
             node.children = [nodes.Text(text)]

@@ -51,7 +51,8 @@
     var answer = toNumber(data.answer);
     var off = Math.abs(said - answer);
     var unit = data.unit ? " " + data.unit : "";
-    var sides = /^[a-z]+s$/.test(data.unit || "") ? ["few", "many"] : ["low", "high"];
+    var sides = /s\b/.test(unit) ? ["few", "many"] : ["low", "high"];
+    if (answer === 1) unit = unit.replace(/s\b/, "");
     var by = off ? written(off, data.answer) + " too " + sides[Number(said > answer)] + "." : "Exactly.";
     var words =
       "You guessed " + written(said, data.answer) + "; it is " + data.answer.replace("-", "−") + unit + ". " + by;
