@@ -3,7 +3,7 @@
 import ast
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 Notebook = dict[str, Any]
@@ -17,9 +17,8 @@ TO_DO = "TO DO"  # what `make new-chapter` leaves to fill in
 FRAME = {
     "a label": r"^\(chap-[\w-]+\)=$",
     "a title": r"^# \S",
-    "what is asked": r"^\*\*Asked:\*\* \*[^*]+\*",
-    "what is needed": r"^\*\*Needed:\*\* ",
-    "what is seen": r"^\*\*Seen:\*\* ",
+    "an opening": r"^:::\{(?:opening\}|admonition\} In this chapter)",
+    "a question": r"^(?:\*\*Asked:\*\* )?\*[^*]+\*",
 }
 # What the build makes: numbers of chapters, sections, figures and exercises.
 TYPED = re.compile(
@@ -56,6 +55,8 @@ FORMULAS_AND_CODE = re.compile(
 LEAST_WHOLE = 11  # below it a number is a word ("2 of 3"), and nearly every one is shown somewhere
 # Known without a cell: a bit in nats; MNIST; the 16 variables; the images a gain is measured on.
 KNOWN = (math.log(2), 28, 784, 255, 10_000, 60_000, 16, 2_000)
+ENDS_OF_A_SCALE = re.compile(r"^:(?:low|high):.*", re.M)
+ANSWER = re.compile(r"^:answer: *[-−]?(\S+)(?:\n:unit: *(%|per cent))?", re.M)
 CITATION = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 
 
@@ -237,13 +238,8 @@ def numbers_shown(notebook: Notebook) -> list[str]:
     )
     sentences = SENTENCES.split("\n\n".join([prose(notebook), *filter(None, captions)]))
     own = "\n".join(text for text in sentences if not any(mark in text for mark in SOURCES))
-    shown = [
-        number_of(re.sub("[,_]", "", number))
-        for cell in cells
-        for text in (source(cell), *texts(cell))
-        for number in SHOWN.findall(text)
-    ]
-    words = FORMULAS_AND_CODE.sub(" ", own)
+    shown = numbers_in(text for cell in cells for text in (source(cell), *texts(cell)))
+    words = FORMULAS_AND_CODE.sub(" ", ENDS_OF_A_SCALE.sub("", own))
     return [
         f"the text says {said.group()}, which no cell shows"
         for said in NUMBER.finditer(words)
@@ -256,16 +252,36 @@ def number_of(text: str) -> float:
     return float(text.replace("−", "-"))
 
 
+def numbers_in(texts: Iterable[str]) -> list[float]:
+    """The numbers that stand in texts."""
+    return [number_of(re.sub("[,_]", "", n)) for text in texts for n in SHOWN.findall(text)]
+
+
+def guesses_printed(notebook: Notebook) -> list[str]:
+    """What a guess is compared with is printed by a cell, however small the number."""
+    printed = numbers_in(text for cell in code_cells(notebook) for text in texts(cell))
+    return [
+        f"the answer to a guess is {answer}, which no cell prints"
+        for answer, percent in ANSWER.findall(prose(notebook))
+        if not is_one_of(answer, percent, printed)
+    ]
+
+
 def is_rounded(said: str, percent: object, shown: list[float]) -> bool:
     """Whether a number said is one of those shown, or known, to the digits it is said with."""
-    number, decimals = float(said.replace(",", "")), len(said.partition(".")[2])
-    if not decimals and number < LEAST_WHOLE:
+    if said.isdigit() and int(said) < LEAST_WHOLE:
         return True
+    return is_one_of(said, percent, [*KNOWN, *shown])
+
+
+def is_one_of(said: str, percent: object, shown: list[float]) -> bool:
+    """Whether a number is one of others, to the digits it is said with."""
+    number, decimals = float(said.replace(",", "")), len(said.partition(".")[2])
     zeros = 0 if decimals else len(said) - len(said.rstrip("0"))
     # Half a unit of the last digit that is not a zero, and a little for both being rounded.
     room = 0.501 * 10.0 ** (zeros - decimals)
     scales = (1, 100) if percent else (1,)
-    return any(abs(scale * x - number) <= room for x in (*KNOWN, *shown) for scale in scales)
+    return any(abs(scale * x - number) <= room for x in shown for scale in scales)
 
 
 def cells_short(notebook: Notebook) -> list[str]:
@@ -278,9 +294,9 @@ def cells_short(notebook: Notebook) -> list[str]:
 
 
 def framed(notebook: Notebook) -> list[str]:
-    """A chapter has a label, a title, a box and further reading, and leaves nothing to do.
+    """A chapter has a label, a title, an opening and further reading, and leaves nothing to do.
 
-    The build makes the table of chapters from the box, and all numbers: none is typed.
+    The build makes the table of chapters from the opening, and all numbers: none is typed.
     """
     first, text = source(notebook["cells"][0]), prose(notebook)
     complaints = [
@@ -431,6 +447,7 @@ EVERY_NOTEBOOK: tuple[Gate, ...] = (
     figures_described,
     tables_described,
     numbers_shown,
+    guesses_printed,
     cells_short,
     public_names_only,
     claims_compared,

@@ -104,7 +104,11 @@ def test_a_class_gets_the_exercises_and_no_solution(
     assert text.count(":::{exercise}") == gates.prose(notebook).count(":::{exercise}")
     assert "Solution" not in text
     assert "dropdown" not in text
-    assert not any("hide-cell" in gates.tags(cell) for cell in handed_out.cells)
+    # No code is left after the last exercise.
+    last = max(n for n, c in enumerate(handed_out.cells) if c.cell_type == "markdown")
+    exercises = [n for n, c in enumerate(handed_out.cells) if ":::{exercise}" in c.source]
+    between = handed_out.cells[exercises[0] : last] if exercises else []
+    assert [cell.source for cell in between if cell.cell_type == "code"] == []
 
 
 def test_the_build_shows_the_stored_outputs_and_runs_nothing() -> None:
@@ -251,11 +255,22 @@ def figure_cell() -> dict[str, Any]:
 SMALL = """(chap-small)=
 # Small
 
-**Asked:** *Is it?* Of 4 it is.
+:::{opening} fig-line
+*Is it?* Of 4 it is.
 
 **Needed:** Nothing.
+:::
 
-**Seen:** {numref}`fig-line`.
+{numref}`fig-line`
+
+:::{guess} number
+:answer: 4
+:high: 1000
+How many?
+
+---
+Of 4 it is.
+:::
 
 ## Further reading
 """
@@ -361,6 +376,11 @@ SPOILED = {
         gates.numbers_shown,
         lambda n: code(n, 1)["metadata"]["mystnb"]["figure"].update(caption="It is 4.56 nats."),
     ),
+    "guess whose answer no cell prints": (
+        gates.guesses_printed,
+        lambda n: replace(n, ":answer: 4", ":answer: 5"),
+    ),
+    "chapter without an opening": (gates.framed, lambda n: replace(n, "{opening}", "{note}")),
     "long cell": (gates.cells_short, lambda n: code(n, 0).update(source="x = 1\n" * 26)),
     **{
         f"number of another form: {said}": (

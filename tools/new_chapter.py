@@ -16,12 +16,10 @@ LAST = "scoreboard"  # the new chapter is put before it
 HEAD = """(chap-{name})=
 # {title}
 
-:::{{admonition}} In this chapter
-**Asked:** *{question}* TO DO: one more sentence on the question.
+:::{{opening}} fig-{name}
+*{question}* TO DO: one more sentence on the question.
 
 **Needed:** {{ref}}`chap-vae`. TO DO: what else must a reader know?
-
-**Seen:** TO DO: what the reader will have seen at the end.
 :::"""
 QUESTION = "TO DO: what does this chapter ask?"
 IMPORTS = """from vaelib import load
@@ -49,7 +47,7 @@ TO DO: a task.
 
 :::{admonition} Solution
 :class: dropdown
-TO DO: its solution. A cell with its code follows, with the tag `hide-cell`.
+TO DO: its solution. Cells that follow belong to it, up to the next exercise or section.
 :::
 
 ## Further reading

@@ -1,7 +1,7 @@
-"""The table of chapters, from ``_toc.yml`` and the box at the head of each chapter.
+"""The table of chapters, from ``_toc.yml`` and the opening of each chapter.
 
-What is emphasised after **Asked:** is a chapter's question; it is also what a link to the chapter
-says elsewhere. Chapters that are referred to after **Needed:** are what it builds on.
+What is emphasised first is a chapter's question; it is also what a link to the chapter says
+elsewhere. Chapters that are referred to after **Needed:** are what it builds on.
 """
 
 import json
@@ -17,7 +17,8 @@ from sphinx.util.docutils import SphinxDirective
 
 HEAD = re.compile(
     r"^\((?P<label>[\w-]+)\)=\n# (?P<title>.+?)\n.*?"
-    r"^\*\*Asked:\*\* \*(?P<question>[^*]+)\*.*?^\*\*Needed:\*\*(?P<needed>.*?)\n\n",
+    r"^(?:\*\*Asked:\*\* )?\*(?P<question>[^*]+)\*"
+    r"(?:.*?^\*\*Needed:\*\*(?P<needed>.*?)(?:\n\n|^:::))?",
     re.MULTILINE | re.DOTALL,
 )
 CHAPTER = re.compile(r"`(?:[^`<]*<)?(chap-[\w-]+)>?`")
@@ -45,10 +46,10 @@ def head(path: Path) -> Chapter:
     text = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
     if not (found := HEAD.search(text)):
         raise ValueError(
-            f"{path.name}: expected the first cell to have a label, a title, and a box with "
-            "**Asked:** *a question* and **Needed:**"
+            f"{path.name}: expected the first cell to have a label, a title, and an opening that "
+            "begins with *a question*"
         )
-    needed = list(dict.fromkeys(CHAPTER.findall(found["needed"])))
+    needed = list(dict.fromkeys(CHAPTER.findall(found["needed"] or "")))
     question = " ".join(found["question"].split())
     return Chapter(found["label"], found["title"], question, needed)
 
