@@ -1,20 +1,11 @@
-// What is wider than its column scrolls by itself. Here it also gets into reach of the keyboard, and
-// a formula inside a line, which cannot break, learns to scroll where it is wider than the page. And
+// What is wider than its column scrolls by itself. Here it also gets into reach of the keyboard. And
 // what a style sheet alone cannot do: numbers that stay whole in tables, and a page fit for paper.
 (function () {
   "use strict";
 
   var SCROLL =
     ".pst-scrollable-table-container, .table-wrapper, .cell_output .text_html, " +
-    ".cell_output .text_markdown, .highlight pre, .cell_output pre, div.math, mjx-container, figure";
-
-  function formulas() {
-    document.querySelectorAll('mjx-container:not([display="true"])').forEach(function (formula) {
-      formula.classList.remove("wide");
-      var room = formula.parentElement.getBoundingClientRect().width;
-      formula.classList.toggle("wide", formula.getBoundingClientRect().width > room);
-    });
-  }
+    ".cell_output .text_markdown, .highlight pre, .cell_output pre, div.math, mjx-container[display], .formula.wide, figure";
 
   function reach() {
     document.querySelectorAll(".bd-article").forEach(function (article) {
@@ -34,11 +25,6 @@
     document.querySelectorAll(".bd-article td").forEach(function (cell) {
       if (whole.test(cell.textContent.trim())) cell.classList.add("number");
     });
-  }
-
-  function fit() {
-    formulas();
-    reach();
   }
 
   // Paper is white, and a solution that is folded there cannot be unfolded.
@@ -65,9 +51,8 @@
   paper.addEventListener("change", print);
 
   window.addEventListener("load", function () {
-    var typeset = window.MathJax && window.MathJax.startup && window.MathJax.startup.promise;
     numbers();
-    Promise.resolve(typeset).then(fit);
-    window.addEventListener("resize", fit);
+    reach();
+    window.addEventListener("resize", reach);
   });
 })();
