@@ -1,10 +1,12 @@
 """What the theme writes into each page and nobody needs, taken out; what it leaves undone, done.
 
 One heading of the first rank and one viewport; the side bar is a landmark; the scheme, light or
-dark, is known before anything is drawn; what readers can move is loaded before everything else.
+dark, is known before anything is drawn; what readers can move is loaded before everything else; and
+on paper each page says its title.
 """
 
 import re
+from html import unescape
 
 from sphinx.application import Sphinx
 
@@ -31,8 +33,16 @@ SCHEME = """<script>
       const root = document.documentElement.dataset;
       root.mode = store("mode") || "auto";
       root.theme = root.mode === "auto" ? dark : store("theme") || dark;
+      // From disk a font cannot be asked for before it is used.
+      if (location.protocol !== "file:") {
+        const font = {rel: "preload", as: "font", crossOrigin: "", href: "%s"};
+        document.head.append(Object.assign(document.createElement("link"), font));
+      }
     }
-  </script>"""
+  </script>
+  <style>@page { @top-left { content: "%s" } }</style>"""
+FONT = "_static/fonts/source-sans-3-latin-wght-normal.woff2"
+TITLE = re.compile(r"<title>(.*?)(?: &#8212; .*?)?</title>")
 VIEWPORT = re.compile(r'\s*<meta name="viewport"[^>]*>')
 EXPLORABLE = re.compile(r'\s*<script defer="defer" (src="[^"]*/explorables/[^"]*")></script>')
 
@@ -42,9 +52,12 @@ def tidy(app: Sphinx, page: str, text: str) -> str:
     replaced = REPLACED if page != "search" else [r for r in REPLACED if "searchtools" not in r[0]]
     for pattern, by in replaced:
         text = re.sub(pattern, by, text, flags=re.DOTALL)
+    title = unescape(TITLE.search(text)[1]).replace("\\", "").replace('"', "”").replace("<", "‹")
+    head = SCHEME % (FONT, title)
     text = re.sub(
-        r'<script data-cfasync="false">.*?</script>', lambda _: SCHEME, text, count=1, flags=re.S
+        r'<script data-cfasync="false">.*?</script>', lambda _: head, text, count=1, flags=re.S
     )
+    text = text.replace("<img ", '<img fetchpriority="low" ')
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1" />'
     text = VIEWPORT.sub("", text).replace(
         '<meta charset="utf-8" />', f'<meta charset="utf-8" />\n    {viewport}', 1

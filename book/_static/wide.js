@@ -1,5 +1,5 @@
 // What is wider than its column scrolls by itself. Here it also gets into reach of the keyboard. And
-// what a style sheet alone cannot do: numbers that stay whole in tables, and a page fit for paper.
+// numbers stay whole in tables.
 (function () {
   "use strict";
 
@@ -26,29 +26,6 @@
       if (whole.test(cell.textContent.trim())) cell.classList.add("number");
     });
   }
-
-  // Paper is white, and a solution that is folded there cannot be unfolded.
-  var paper = window.matchMedia("print");
-  var onScreen = null; // how the page looked before it was printed
-
-  function print() {
-    var root = document.documentElement;
-    if (paper.matches && !onScreen) {
-      var folded = document.querySelectorAll('[class*="tag_hide-"] details:not([open])');
-      onScreen = { theme: root.dataset.theme, folded: folded };
-      root.dataset.theme = "light";
-    } else if (!paper.matches && onScreen) {
-      root.dataset.theme = onScreen.theme;
-    } else {
-      return;
-    }
-    onScreen.folded.forEach(function (details) {
-      details.open = paper.matches;
-    });
-    if (!paper.matches) onScreen = null;
-  }
-
-  paper.addEventListener("change", print);
 
   window.addEventListener("load", function () {
     numbers();
