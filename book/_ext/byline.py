@@ -17,7 +17,9 @@ from sphinx.application import Sphinx
 
 WORDS_A_MINUTE = 230
 # What is not read word by word: formulas, code, directives and their options, addresses.
-UNREAD = re.compile(r"\$\$.*?\$\$|```.*?```|\$[^$\n]*\$|^:{2,}.*$|^:\w+:.*$|\]\([^)]*\)", re.S | re.M)
+UNREAD = re.compile(
+    r"(?s:\$\$.*?\$\$|```.*?```|\$[^$]*\$)|^:{2,}.*$|^:\w+:.*$|\]\([^)]*\)|<[^>]*>", re.M
+)
 WORD = re.compile(r"[^\W\d_][\w'’-]*")
 
 
@@ -91,16 +93,16 @@ def foot(citation: dict[str, Any], when: str, address: str) -> str:
     )
 
 
-def add(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
-) -> None:
+def add(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Put the line under the title, and the rest into the foot."""
     root = Path(app.srcdir).parent
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     address = app.config.html_baseurl or app.config.html_theme_options.get("repository_url", "")
     context["theme_extra_footer"] = foot(citation, day(citation, root), address)
     author = html.escape(people(citation))
-    context["metatags"] = context.get("metatags", "") + f'\n<meta name="author" content="{author}" />'
+    context["metatags"] = (
+        context.get("metatags", "") + f'\n<meta name="author" content="{author}" />'
+    )
     if doctree is not None:
         path = Path(app.env.doc2path(page))
         context["body"] = context["body"].replace("</h1>", f"</h1>{line(citation, path)}", 1)

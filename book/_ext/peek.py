@@ -29,7 +29,8 @@ def entries(glossary: str, bibliography: str) -> dict[str, str]:
         for anchor, term, text in ENTRY.findall(glossary)
     }
     works = {
-        f"bibliography.html#{anchor}": copy(text, True) for anchor, text in WORK.findall(bibliography)
+        f"bibliography.html#{anchor}": copy(text, True)
+        for anchor, text in WORK.findall(bibliography)
     }
     return terms | works
 

@@ -18,6 +18,8 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 BRANCH = "main"
+UNKNOWN = r"REPOSITORY = \"\""  # as it is written in a notebook
+COLAB = "https://colab.research.google.com"
 GITHUB = "https://github.com"
 FORGE = re.compile(r"(?:https://|ssh://git@|git@)(?P<host>[\w.-]+\.\w+)[:/](?P<path>[\w./~-]+)")
 
@@ -55,7 +57,8 @@ def set_addresses(app: Sphinx, config: Config) -> None:
     """Tell Sphinx and the theme, before it reads its options."""
     config.html_baseurl = site(os.environ, config.html_baseurl)
     options = config.html_theme_options
-    url = address(os.environ, git_remote(Path(app.srcdir)), options.get("repository_url", ""))
+    configured = options.get("repository_url", "")
+    url = address(os.environ, git_remote(Path(app.srcdir)), configured)
     options["repository_url"] = url
     if not url:
         return
@@ -68,12 +71,24 @@ def set_addresses(app: Sphinx, config: Config) -> None:
         "launch_buttons": {
             "notebook_interface": "jupyterlab",
             "binderhub_url": "https://mybinder.org",
-            "colab_url": "https://colab.research.google.com",
+            # It opens notebooks of GitHub, and these know where the book is if that is configured
+            # (tools/colab.py).
+            "colab_url": COLAB if url.startswith(GITHUB) and configured else "",
         },
     }
+
+
+def complete_downloads(app: Sphinx, error: Exception | None) -> None:
+    """Tell chapters that are downloaded where the book is, if their first cell does not know."""
+    url = app.config.html_theme_options["repository_url"]
+    if url and not error:
+        for chapter in Path(app.outdir, "_sources").glob("*.ipynb"):
+            text = chapter.read_text(encoding="utf-8")
+            chapter.write_text(text.replace(UNKNOWN, rf"REPOSITORY = \"{url}\""), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
     app.connect("config-inited", set_addresses, priority=700)
+    app.connect("build-finished", complete_downloads)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -18,14 +18,14 @@ from unicodedata import lookup
 from sphinx.application import Sphinx
 
 DATA = "search-data.js"
-VOID = set("area base br col embed hr img input link meta source track wbr".split())
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
 SKIPPED = {"annotation", "button", "form", "nav", "noscript", "script", "style", "svg", "template"}
 SKIPPED_CLASSES = {"byline", "explorable-stage", "headerlink", "label", "opening-picture"}
 # Names that are nowhere else: reconstruction_gain, MissingRunError.
 IDENTIFIER = re.compile(r"\b(?:[A-Za-z]\w*_\w+|[A-Z]+[a-z]\w*[A-Z]\w*)")
 NUMBER = re.compile(r"[\d\s.,()e+−-]+")
 TERM = "glossary.html#term-"
-GREEK = "alpha beta gamma delta epsilon eta theta lambda mu pi rho sigma tau phi chi psi".split()
+GREEK = ("alpha", "beta", "delta", "epsilon", "eta", "theta", "lambda", "mu", "pi", "sigma", "phi")
 SIGNS = {r"\mid": "|", r"\|": "‖", r"\le": "≤", r"\ge": "≥", r"\approx": "≈", r"\cdot": "·"} | {
     # Unicode spells it without the b.
     rf"\{name}": lookup(f"GREEK SMALL LETTER {name.replace('lambda', 'lamda').upper()}")
