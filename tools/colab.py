@@ -29,9 +29,9 @@ if "COLAB_RELEASE_TAG" in os.environ and not Path("variable-collapse").exists():
 IDENTIFIER = "colab"
 
 
-def address(root: Path = ROOT) -> str:
+def address() -> str:
     """The repository's address, as it is configured."""
-    return CONFIGURED.search((root / "_config.yml").read_text(encoding="utf-8"))[1]
+    return CONFIGURED.search((ROOT / "_config.yml").read_text(encoding="utf-8"))[1]
 
 
 def put(notebook, repository: str) -> None:  # a NotebookNode; nbformat is not needed in Colab

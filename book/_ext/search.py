@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 from unicodedata import lookup
 
@@ -157,7 +158,8 @@ def write_data(app: Sphinx, error: Exception | None) -> None:
             text, title = " ".join(one.text.split()), " ".join(one.title.split())
             title = title.partition("(")[0] if title.startswith("vaelib.") else title
             code = " ".join(sorted(one.code))
-            sections.append([one.anchor, title or text[:60], text, code, sorted(introduced)])
+            title = title or shorten(text, 70, placeholder=" …")
+            sections.append([one.anchor, title, text, code, sorted(introduced)])
         entries.append([f"{name}.html", sections])
     data = json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
     (out / "_static" / DATA).write_text(f"window.bookSearch({data});\n", encoding="utf-8")

@@ -8,6 +8,7 @@ address of the published pages is known (``repository.py``). ``make cards`` make
 import html
 import re
 from pathlib import Path
+from textwrap import shorten
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -20,7 +21,8 @@ def first_paragraph(doctree: nodes.document) -> str:
     for paragraph in doctree.findall(nodes.paragraph):
         text = " ".join(paragraph.astext().split())
         if re.search("[.?!]$", text):
-            return re.match(rf".{{,{LONGEST}}}[.?!](?= |$)", text + " ")[0] if text else ""
+            whole = re.match(rf".{{,{LONGEST}}}[.?!](?= |$)", text)
+            return whole[0] if whole else shorten(text, LONGEST, placeholder=" …")
     return ""
 
 
