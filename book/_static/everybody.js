@@ -15,7 +15,7 @@
     function reading() {
       var root = document.documentElement;
       var bar = document.querySelector(".bd-header-article");
-      var top = (bar ? bar.getBoundingClientRect().bottom : 0) + 48;
+      var top = (bar ? bar.getBoundingClientRect().bottom : 0) + 75;
       // Over the last screen the line that counts moves down, so that the last sections have their turn.
       var left = root.scrollHeight - root.scrollTop - window.innerHeight;
       var line = top + Math.max(0, 1 - left / window.innerHeight) * (window.innerHeight - top);
