@@ -28,7 +28,7 @@ BOOK_SOURCES := _config.yml _toc.yml benchmarks/results.md book/. \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve test test-slow unit pages validate check runs prune format notebooks new-chapter class explorables reproduce bench mutants rehearse lock lab clean distclean
+.PHONY: help book serve test test-slow unit pages validate check runs prune format notebooks new-chapter address class explorables cards reproduce bench mutants rehearse lock lab clean distclean
 
 help:  ## list the targets
 	@echo 'usage: make TARGET'
@@ -116,11 +116,17 @@ notebooks: $(VENV)/.full  ## run every chapter, store its outputs, check it on g
 new-chapter: $(VENV)/.full  ## start a chapter (NAME=small-data TITLE="Few images")
 	$(PYTHON) tools/new_chapter.py '$(NAME)' '$(TITLE)'
 
+address: $(VENV)/.full  ## tell the book and its chapters where the repository is (URL=https://...)
+	$(PYTHON) tools/colab.py $(URL)
+
 class: $(VENV)/.full  ## write the chapters without solutions to _build/class (CHAPTER=sparsity for one)
 	$(PYTHON) tools/class_notebooks.py $(CHAPTER)
 
 explorables: $(VENV)/.full  ## write the numbers and still pictures of what readers can move, from the stored runs
 	$(PYTHON) tools/explorables.py
+
+cards: $(VENV)/.full  ## draw the pictures that links to chapters show elsewhere; make notebooks does it too
+	$(PYTHON) tools/cards.py
 
 reproduce: $(VENV)/.full  ## train everything again and check every claim; can be stopped and goes on
 	$(PYTHON) -m vaelib.lab.reproduce

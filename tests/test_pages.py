@@ -3,11 +3,7 @@
 Needs `make book` (`make test` sees to it), and Chromium or Chrome for the tests in a browser.
 """
 
-import functools
-import http.server
 import re
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from html.parser import HTMLParser
@@ -297,33 +293,6 @@ def test_on_paper_there_is_the_text_and_no_navigation(context: BrowserContext) -
     page.emulate_media(media="screen", color_scheme="dark")
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     assert not page.locator(".tag_hide-cell details pre").first.is_visible()
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The book over http, as the search page needs it."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=HTML)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-def test_the_search_finds_inactive(browser: Browser, address: str) -> None:
-    page = browser.new_page()
-    page.goto(f"{address}/search.html?q=inactive")
-    page.wait_for_selector("#search-results li a", timeout=60_000)
-    page.wait_for_function("!document.querySelector('#search-progress')?.textContent.includes('.')")
-    found = page.locator("#search-results li a").evaluate_all("links => links.map(a => a.href)")
-    assert any(SPARSITY.name in link for link in found)
-    for link in found:
-        assert (HTML / unquote(urlsplit(link).path).lstrip("/")).is_file(), link
-    page.close()
 
 
 # --- these tests can fail -----------------------------------------------------------------------

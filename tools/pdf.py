@@ -181,7 +181,9 @@ def make(folder: Path, target: Path) -> list[Heading]:
     """Print the book; return what its table of contents names."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
-        raise SystemExit(f"make pdf needs Chromium or Chrome; none of {', '.join(BROWSERS)} is here")
+        raise SystemExit(
+            f"make pdf needs Chromium or Chrome; none of {', '.join(BROWSERS)} is here"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_suffix(".html")
     with sync_playwright() as playwright:

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
+import colab
 import nbformat
 import validate_book
 from matplotlib import get_data_path
@@ -98,6 +99,7 @@ def run(path: Path) -> float:
 
 def store(notebook: nbformat.NotebookNode, path: Path) -> None:
     """Write a chapter in its normal form."""
+    colab.put(notebook, colab.address())
     normalise(notebook)
     nbformat.validate(notebook)
     text = nbformat.writes(notebook)
@@ -161,6 +163,7 @@ def main() -> int:
         for path in chosen:
             print(f"{path.relative_to(ROOT)} ... ", end="", flush=True)
             print(f"{run(path):.0f} s", flush=True)
+    subprocess.run([sys.executable, str(ROOT / "tools" / "cards.py"), *sys.argv[1:]], check=True)
     print("stored; now on glyphs:", flush=True)
     return check_on_glyphs(chosen)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from byline import duration
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -64,9 +65,10 @@ class Chapters(SphinxDirective):
         self.env.note_dependency(str(toc))
         rows = ["| No. | Chapter | The question | Builds on |", "|--:|---|---|---|"]
         for name, chapter in chapters(toc, book).items():
+            length = duration(book / f"{name}.ipynb")
             needed = ", ".join(f"{{numref}}`%s <{label}>`" for label in chapter.needed) or "–"
             rows.append(
-                f"| {{numref}}`%s <{chapter.label}>` | {{ref}}`{chapter.label}` "
+                f"| {{numref}}`%s <{chapter.label}>` | {{ref}}`{chapter.label}` ({length}) "
                 f"| {chapter.question} | {needed} |"
             )
             self.env.note_dependency(str(book / f"{name}.ipynb"))
@@ -76,7 +78,7 @@ class Chapters(SphinxDirective):
 
 
 def describe(app: Sphinx, doctree: nodes.document) -> None:
-    """Leave a chapter's question where sphinxext.opengraph looks for a description."""
+    """Leave a chapter's question where sharing.py looks for a description."""
     path = Path(app.env.doc2path(app.env.docname))
     if path.suffix == ".ipynb" and app.env.docname != app.config.root_doc:
         app.env.metadata[app.env.docname]["og:description"] = head(path).question

@@ -43,8 +43,8 @@ SUPERFLUOUS = re.compile(
 WIDE = 34
 
 # What belongs to a formula without a space: a break between them would leave it alone on a line.
-BEFORE = re.compile(r"[(\[“‘±–−]+$")  # noqa: RUF001
-AFTER = re.compile(r"^[.,;:!?)\]”’%…]+")  # noqa: RUF001
+BEFORE = re.compile(r"[(\[“‘±–−]+$")
+AFTER = re.compile(r"^[.,;:!?)\]”’%…]+")
 
 logger = logging.getLogger(__name__)
 
