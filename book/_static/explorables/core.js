@@ -111,9 +111,9 @@ var Explorables = (function () {
 
   // Whole numbers below a bound from a list in the address: "0,2,12".
   function members(text, bound) {
-    return (text || "").split(",").map(Number).filter(function (value, at, all) {
-      return text && Number.isInteger(value) && 0 <= value && value < bound && all.indexOf(value) === at;
-    });
+    return (text || "").split(",").filter(function (word, at, words) {
+      return /^\d+$/.test(word) && Number(word) < bound && words.indexOf(word) === at;
+    }).map(Number);
   }
 
   // --- data -------------------------------------------------------------------------------------
@@ -262,6 +262,11 @@ var Explorables = (function () {
     };
   }
 
+  // z with a number below it: the fonts of the book have no such small figures.
+  function variable(number) {
+    return html("span", {}, "z", html("sub", {}, String(number)));
+  }
+
   function button(words, click) {
     return html("button", { type: "button", click: click }, words);
   }
@@ -366,6 +371,7 @@ var Explorables = (function () {
     svg: svg,
     STRAY: STRAY,
     slider: slider,
+    variable: variable,
     button: button,
     choice: choice,
     status: status,

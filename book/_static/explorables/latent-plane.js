@@ -74,9 +74,9 @@ Explorables.register("latent-plane", function (stage, data, remember) {
   var answer = html("p", { class: "explorable-answer", "aria-hidden": "true" });
   var status = Explorables.status();
   status.classList.add("unseen");
-  var sliders = ["z₀", "z₁"].map(function (name, axis) {
+  var sliders = [0, 1].map(function (axis) {
     return Explorables.slider({
-      label: name,
+      label: Explorables.variable(axis),
       min: -model.reach,
       max: model.reach,
       step: "any",
@@ -174,8 +174,8 @@ Explorables.register("latent-plane", function (stage, data, remember) {
 
     var corner = -3 * Math.SQRT1_2; // where the outermost ring looks down and left
     ticks.replaceChildren(
-      html("i", { class: "name-x" }, "z₀"),
-      html("i", { class: "name-y" }, "z₁"),
+      html("i", { class: "name-x" }, Explorables.variable(0)),
+      html("i", { class: "name-y" }, Explorables.variable(1)),
       html("b", { style: "left: " + percent(x(corner)) + "; top: " + percent(y(corner)) }, "prior")
     );
     var step = model.reach > 10 ? 20 : 1;

@@ -74,7 +74,7 @@ Explorables.register("sixteen-sliders", function (stage, first, remember) {
   var rows = VARIABLES.map(function (variable) {
     var name = "z" + subscript(variable);
     var slider = Explorables.slider({
-      label: name,
+      label: Explorables.variable(variable),
       min: -1,
       max: 1,
       step: "any",
@@ -114,6 +114,7 @@ Explorables.register("sixteen-sliders", function (stage, first, remember) {
       remember();
     });
   });
+  var zeros = html("div", { class: "explorable-controls" }, toZero[0], toZero[1]);
   var reset = Explorables.button("reset", function () {
     pick(digit);
     remember();
@@ -145,7 +146,7 @@ Explorables.register("sixteen-sliders", function (stage, first, remember) {
         "div",
         { class: "sixteen-controls" },
         picker.group,
-        html("div", { class: "explorable-controls" }, toZero[0], toZero[1], reset)
+        zeros
       ),
       html(
         "div",
@@ -155,7 +156,7 @@ Explorables.register("sixteen-sliders", function (stage, first, remember) {
           "div",
           { class: "sixteen-said" },
           html("div", {}, before, html("span", { class: "muted" }, "untouched")),
-          change
+          html("div", { class: "sixteen-change" }, change, reset)
         )
       ),
       groups,
@@ -202,18 +203,19 @@ Explorables.register("sixteen-sliders", function (stage, first, remember) {
 
   // Put the rows where they belong: in their own order, or sorted by what they do.
   function arrange() {
-    var sixteen = stage.firstChild;
-    sixteen.classList.toggle("is-revealed", revealed);
-    sixteen.classList.toggle("is-scored", revealed && dead.some(Boolean));
+    var scored = revealed && dead.some(Boolean);
+    stage.firstChild.classList.toggle("is-revealed", revealed);
+    stage.firstChild.classList.toggle("is-scored", scored);
     if (revealed) {
       var kinds = [true, false].map(function (active) {
         return data.order.filter(function (variable) {
           return data.active[variable] === active;
         });
       });
+      var heads = [scored ? "your tick" : "value", "KL, nats"];
       groups.replaceChildren(
-        group("active", kinds[0].length + " work", kinds[0], ["value", "KL, nats"]),
-        group("inactive", kinds[1].length + " do nothing", kinds[1], ["value", "KL, nats"]),
+        group("active", kinds[0].length + " work", kinds[0], heads),
+        group("inactive", kinds[1].length + " do nothing", kinds[1], heads),
         html(
           "p",
           { class: "sixteen-note muted" },
@@ -239,14 +241,14 @@ Explorables.register("sixteen-sliders", function (stage, first, remember) {
       row.tick.checked = dead[variable];
       row.tick.disabled = revealed;
       row.verdict.textContent = "";
-      if (revealed && dead.some(Boolean)) {
+      if (scored) {
         if (dead[variable]) row.verdict.textContent = data.active[variable] ? "false alarm" : "hit";
         else if (!data.active[variable]) row.verdict.textContent = "missed";
       }
     });
     reveal.hidden = revealed;
     again.hidden = copy.hidden = !revealed;
-    toZero[0].hidden = toZero[1].hidden = !revealed;
+    zeros.hidden = !revealed;
   }
 
   // --- the game -----------------------------------------------------------------------------------
