@@ -68,6 +68,11 @@ def text_of(value: str | list[str]) -> str:
     return value if isinstance(value, str) else "".join(value)
 
 
+def number_of(text: str) -> float:
+    """A number as a table shows it, with a true minus."""
+    return float(text.replace("−", "-"))
+
+
 def code_cells(notebook: Notebook) -> list[Cell]:
     """The cells that run."""
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
@@ -248,11 +253,6 @@ def numbers_shown(notebook: Notebook) -> list[str]:
         for said in NUMBER.finditer(words)
         if not is_rounded(said.group(), re.match(r"\s?(%|per cent)", words[said.end() :]), shown)
     ]
-
-
-def number_of(text: str) -> float:
-    """A number as a table shows it, with a true minus."""
-    return float(text.replace("−", "-"))
 
 
 def is_rounded(said: str, percent: object, shown: list[float]) -> bool:
