@@ -70,6 +70,11 @@ def text_of(value: str | list[str]) -> str:
     return value if isinstance(value, str) else "".join(value)
 
 
+def number_of(text: str) -> float:
+    """A number as a table shows it, with a true minus."""
+    return float(text.replace("−", "-"))
+
+
 def code_cells(notebook: Notebook) -> list[Cell]:
     """The cells that run."""
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
