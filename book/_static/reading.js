@@ -157,6 +157,24 @@
     });
   }
 
+  // What is wider than its column is found anew, as when the window changes (wide.js): what was folded
+  // had no width.
+  function fitAgain() {
+    var waits = false;
+    document.addEventListener(
+      "toggle",
+      function () {
+        if (waits) return;
+        waits = true;
+        requestAnimationFrame(function () {
+          waits = false;
+          window.dispatchEvent(new Event("resize"));
+        });
+      },
+      true,
+    );
+  }
+
   // A link may lead into a fold.
   function openTarget() {
     var target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -169,6 +187,7 @@
   function start() {
     guesses();
     readOrCheck();
+    fitAgain();
     openTarget();
     window.addEventListener("hashchange", openTarget);
   }
