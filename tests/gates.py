@@ -252,11 +252,6 @@ def numbers_shown(notebook: Notebook) -> list[str]:
     ]
 
 
-def number_of(text: str) -> float:
-    """A number as a table shows it, with a true minus."""
-    return float(text.replace("−", "-"))
-
-
 def numbers_in(texts: Iterable[str]) -> list[float]:
     """The numbers that stand in texts."""
     return [number_of(re.sub("[,_]", "", n)) for text in texts for n in SHOWN.findall(text)]
