@@ -72,8 +72,9 @@ def visit(translator: SphinxTranslator, node: chart) -> None:
     narrow = wide.find("defs/svg[@class='narrow']")
     drawings = [wide]
     if narrow is not None:
-        (holder,) = (element for element in wide.iter("defs") if narrow in element)
-        holder.remove(narrow)
+        (holder,) = (element for element in wide if narrow in element)
+        wide.remove(holder)
+        narrow.tail = None
         drawings.append(narrow)
     folder, address = Path(builder.outdir, builder.imagedir), builder.imgpath  # type: ignore[attr-defined]
     folder.mkdir(exist_ok=True)
