@@ -10,7 +10,9 @@ from playwright.sync_api import Browser, Page
 
 PAGE = HTML / "sparsity.html"
 COLUMN = 350  # pixels that a phone of 390 leaves to a figure, at least
-DRAWING = re.compile(r'<svg [^>]*class="chart-(\w+)".*?</svg>(?=<svg|<a class="chart-open")', re.S)
+DRAWING = re.compile(
+    r'<svg [^>]*class="chart-(\w+)".*?</svg>(?=<svg|<p|<a class="chart-open")', re.S
+)
 
 pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="no pages: make book")
 
@@ -108,9 +110,20 @@ def test_a_figure_fits_the_page_and_its_scheme_and_opens(browser: Browser) -> No
     context.close()
 
 
+def test_where_it_is_narrow_left_is_above(browser: Browser) -> None:
+    context = browser.new_context(viewport=PHONE)
+    page, _ = show(context, HTML / "kl-derived.html")
+    note = page.locator(".chart:has([aria-label^='Left: contours']) .chart-note")
+    assert note.is_visible()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    assert not note.is_visible()
+    context.close()
+
+
 def opens_and_closes(page: Page) -> None:
     """A click opens the whole figure, Escape closes it; so do Enter and the button."""
     chart, dialog = page.locator(".chart").first, page.locator("dialog.chart-dialog")
+    assert chart.get_by_role("link", name="Enlarge Figure 5.1").count() == 1
     chart.locator("svg:visible").first.click(position={"x": 100, "y": 100})
     assert dialog.is_visible()
     whole = dialog.locator("svg.chart-whole")

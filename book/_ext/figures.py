@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
-from sphinx.util.docutils import SphinxTranslator
+from sphinx.writers.html5 import HTML5Translator
 
 SVG = "{http://www.w3.org/2000/svg}"
 PAGE_COLOURS = {
@@ -53,17 +53,19 @@ class TakeDrawings(SphinxPostTransform):
             name = self.env.images[image["uri"]][1]
             self.app.builder.images[image["uri"]] = name
             figure = image.parent
+            caption = " ".join(part.astext() for part in figure.findall(nodes.caption))
             drawing = chart(
                 text=path.read_text(encoding="utf-8"),
                 alt=image.get("alt", ""),
                 file=name,
                 prefix=f"chart{number}-",
+                sides=all(re.search(rf"\b{side}\b", caption, re.I) for side in ("left", "right")),
                 numbered=figure["ids"][:1] if isinstance(figure, nodes.figure) else [],
             )
             image.replace_self(drawing)
 
 
-def visit(translator: SphinxTranslator, node: chart) -> None:
+def visit(translator: HTML5Translator, node: chart) -> None:
     """Write both drawings, and a link to the file."""
     builder = translator.builder
     wide = ET.fromstring(recoloured(node["text"]))
@@ -72,10 +74,11 @@ def visit(translator: SphinxTranslator, node: chart) -> None:
     narrow = wide.find("defs/svg[@class='narrow']")
     drawings = [wide]
     if narrow is not None:
-        (holder,) = (element for element in wide.iter("defs") if narrow in element)
-        holder.remove(narrow)
+        (holder,) = (element for element in wide if narrow in element)
+        wide.remove(holder)
+        narrow.tail = None
         drawings.append(narrow)
-    folder, address = Path(builder.outdir, builder.imagedir), builder.imgpath  # type: ignore[attr-defined]
+    folder, address = Path(builder.outdir, builder.imagedir), builder.imgpath
     folder.mkdir(exist_ok=True)
     written = []
     for kind, drawing in zip(("wide", "narrow"), drawings, strict=False):
@@ -90,19 +93,25 @@ def visit(translator: SphinxTranslator, node: chart) -> None:
             picture.set("href", posixpath.join(address, keep(picture.get("href", ""), folder)))
         written.append(ET.tostring(drawing, encoding="unicode"))
     link = html.escape(posixpath.join(address, node["file"]))
-    label = "Enlarge the figure"
-    if node["numbered"]:
-        numbers = builder.env.toc_fignumbers  # type: ignore[attr-defined]
-        number = numbers.get(builder.current_docname, {}).get("figure", {}).get(node["numbered"][0])  # type: ignore[attr-defined]
-        label = f"Enlarge Figure {'.'.join(map(str, number))}" if number else label
+    label = f"Enlarge {number_of(translator, node)}"
+    # Where it is narrow, the panels that a caption calls left and right are above and below.
+    note = '<p class="chart-note">Left is above, right below.</p>' if node["sides"] else ""
     translator.body.append(
-        f'<div class="chart">{"".join(written)}'
+        f'<div class="chart">{"".join(written)}{note}'
         f'<a class="chart-open" href="{link}" aria-label="{label}" title="{label}">'
         '<svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">'
         '<path d="M9.5 2H14v4.5M14 2L9 7M6.5 14H2V9.5M2 14l5-5" fill="none" stroke="currentColor"'
         ' stroke-width="1.6"/></svg></a></div>'
     )
     raise nodes.SkipNode
+
+
+def number_of(translator: HTML5Translator, node: chart) -> str:
+    """Return what the caption calls the figure, as "Figure 5.4"."""
+    builder = translator.builder
+    numbers = builder.env.toc_fignumbers.get(builder.current_docname, {}).get("figure", {})
+    number = numbers.get((node["numbered"] or [""])[0])
+    return f"Figure {'.'.join(map(str, number))}" if number else "the figure"
 
 
 def recoloured(text: str) -> str:
@@ -141,7 +150,7 @@ def keep(uri: str, folder: Path) -> str:
     return name
 
 
-def depart(translator: SphinxTranslator, node: chart) -> None:
+def depart(translator: HTML5Translator, node: chart) -> None:
     """Nothing is left to write."""
 
 

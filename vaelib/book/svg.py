@@ -6,9 +6,9 @@ shows the wide one; the build of the book takes both out (``book/_ext/figures.py
 
 from __future__ import annotations
 
+import copy
 import io
 import math
-import pickle
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -22,28 +22,19 @@ if TYPE_CHECKING:
 
 def to_svg(figure: Figure) -> str:
     """Return the SVG of a figure, the narrow one in its ``defs``; leave the figure as it is."""
+    import matplotlib.pyplot as plt
+
     for axes in figure.axes:
         plain_logarithms(axes)
     wide = tidy(draw(figure), "w")
-    if (small := narrow_copy(figure)) is not None:
-        drawing = tidy(draw(small), "n")
-        drawing.set("class", "narrow")
-        ET.SubElement(wide, "defs").append(drawing)
+    other = copy.deepcopy(figure)
+    plt.close(other)  # or it would be shown, too
+    narrow(other)
+    small = tidy(draw(other), "n")
+    small.set("class", "narrow")
+    ET.SubElement(wide, "defs").append(small)
     wide.set("xmlns", SVG)
     return ET.tostring(wide, encoding="unicode").replace("><", ">\n<") + "\n"
-
-
-def narrow_copy(figure: Figure) -> Figure | None:
-    """Return a copy of a figure, laid out for a phone, or nothing if it cannot be copied."""
-    import matplotlib.pyplot as plt
-
-    try:
-        copy: Figure = pickle.loads(pickle.dumps(figure))
-    except (pickle.PicklingError, AttributeError, TypeError):  # a reader's own function in it
-        return None
-    plt.close(copy)  # or it would be shown, too
-    narrow(copy)
-    return copy
 
 
 def draw(figure: Figure) -> str:
