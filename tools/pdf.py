@@ -13,10 +13,13 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote
 
 import yaml
+from fontTools.ttLib import TTFont
+from fontTools.varLib.instancer import instantiateVariableFont
 from playwright.sync_api import Browser, sync_playwright
 from pypdf import PdfReader
 
@@ -46,6 +49,15 @@ STYLE = """
 .book-page { break-before: page; }
 .book-page:first-of-type { break-before: auto; }
 """
+
+
+# Chromium draws the letters of a font of varying weight one by one, and embeds others as they are.
+WEIGHTS = {400: "200 499", 600: "500 649", 700: "650 900"}
+FACES = {
+    "source-sans-3": ("Source Sans 3", ("normal", "italic")),
+    "source-code-pro": ("Source Code Pro", ("normal",)),
+}
+SCRIPTS = {"latin": "U+0-036F, U+1E00-FFFF", "greek": "U+0370-03FF"}
 
 
 @dataclass
@@ -132,7 +144,25 @@ def book_title() -> str:
     return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["title"]
 
 
-def whole(folder: Path, numbers: dict[str, int]) -> tuple[str, list[Heading]]:
+def fonts(folder: Path, target: Path) -> str:
+    """Write the book's fonts in the weights that it uses; return the rules that name them."""
+    rules = []
+    for file, (family, styles) in FACES.items():
+        for style, script, weight in product(styles, SCRIPTS, WEIGHTS):
+            source = folder / "_static" / "fonts" / f"{file}-{script}-wght-{style}.woff2"
+            path = target / f"{file}-{script}-{style}-{weight}.ttf"
+            font = instantiateVariableFont(TTFont(source), {"wght": weight})
+            font.flavor = None
+            font.save(path)
+            rules.append(
+                f'@font-face {{ font-family: "{family}"; src: url("{path.as_uri()}");'
+                f" font-style: {style}; font-weight: {WEIGHTS[weight]};"
+                f" unicode-range: {SCRIPTS[script]} }}"
+            )
+    return "\n".join(rules)
+
+
+def whole(folder: Path, faces: str, numbers: dict[str, int]) -> tuple[str, list[Heading]]:
     """The book as one page of HTML, and its headings."""
     pages = pages_in_order()
     texts = {page: article(page, pages, folder) for page in pages}
@@ -148,7 +178,7 @@ def whole(folder: Path, numbers: dict[str, int]) -> tuple[str, list[Heading]]:
         '<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">'
         f"<title>{html.escape(title)}</title>"
         f'<link rel="stylesheet" href="{folder.as_uri()}/_static/book.css">'
-        f"<style>{STYLE % {'title': title}}</style></head><body>"
+        f"<style>{faces}\n{STYLE % {'title': title}}</style></head><body>"
         f"{cover()}{contents(entries, numbers)}"
         '<main class="bd-main"><div class="bd-content"><div class="bd-article-container">'
         f'<article class="bd-article">{"".join(texts.values())}</article></div></div></main>'
@@ -181,16 +211,20 @@ def make(folder: Path, target: Path) -> list[Heading]:
     """Print the book; return what its table of contents names."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
-        raise SystemExit(f"make pdf needs Chromium or Chrome; none of {', '.join(BROWSERS)} is here")
+        raise SystemExit(
+            f"make pdf needs Chromium or Chrome; none of {', '.join(BROWSERS)} is here"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_suffix(".html")
+    (target.parent / "fonts").mkdir(exist_ok=True)
+    faces = fonts(folder, target.parent / "fonts")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-gpu"]
         )
         numbers: dict[str, int] = {}
         for _ in range(2):
-            text, entries = whole(folder, numbers)
+            text, entries = whole(folder, faces, numbers)
             draft.write_text(text, encoding="utf-8")
             made = printed(browser, draft)
             numbers = page_numbers(made)

@@ -79,7 +79,7 @@ def bundle(app: Sphinx, failure: Exception | None) -> None:
     scripts.names = [name for name in scripts.names if name not in ("book.js", SETTINGS)]
     if not sheets.names:
         return
-    # Also where the pages that were written anew have none; before our own, which may overrule them.
+    # Also where no page that was written anew has one; before our own, which may overrule them.
     ours = {path.name for path in (Path(app.srcdir) / "_static").glob("*.css")}
     first = next(at for at, name in enumerate(sheets.names) if name in ours)
     for path in sorted((out / "_static" / "explorables").glob("*.css")):
@@ -87,7 +87,7 @@ def bundle(app: Sphinx, failure: Exception | None) -> None:
             sheets.names.insert(first, name)
     code = "".join(f";/* {name} */\n{text}\n" for name, text in scripts.texts())
     used = "".join([*pages.values(), code, *map(read, (out / "_static").rglob("explorables/*.js"))])
-    style = "".join(f"/* {name} */\n{sheet(text, name, used)}" for name, text in sheets.texts())
+    style = "".join(sheet(name, out / "_static", used) for name in sheets.names)
     style_address = sheets.write("book.css", style)
     code_address = scripts.write("book.js", code)
     settings = read(out / "_static" / SETTINGS).strip()
@@ -138,16 +138,23 @@ def joined(text: str, style: str, code: str, settings: str) -> str:
 # --- style sheets ---------------------------------------------------------------------------------
 
 
-def sheet(text: str, name: str, used: str) -> str:
+def sheet(name: str, static: Path, used: str) -> str:
     """One style sheet without what no page needs, with addresses as seen from ``_static``."""
     folder = PurePosixPath(name).parent
     text = re.sub(
         r"url\((['\"]?)(?!data:|#|https?:)([^)'\"]+)\1\)",
         lambda found: f'url("{normpath(folder / found[2])}")',
-        text,
+        read(static / name),
     )
-    rules = tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True)
-    return "".join(rule_text(rule, used) for rule in rules)
+    parts = [f"/* {name} */\n"]
+    for rule in tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True):
+        if isinstance(rule, AtRule) and rule.lower_at_keyword == "import":
+            (named,) = [token for token in rule.prelude if token.type in ("string", "url")]
+            address = named.value if named.type == "url" else normpath(folder / named.value)
+            parts.append(sheet(address, static, used))
+        else:
+            parts.append(rule_text(rule, used))
+    return "".join(parts)
 
 
 def rule_text(rule: Node, used: str) -> str:
@@ -191,14 +198,14 @@ def needed(selector: str, used: str) -> bool:
     return all(is_named(name, used) for name in CLASS.findall(required))
 
 
-named: dict[str, bool] = {}
+seen: dict[str, bool] = {}
 
 
 def is_named(name: str, used: str) -> bool:
     """Whether a name occurs."""
-    if name not in named:
-        named[name] = name in used
-    return named[name]
+    if name not in seen:
+        seen[name] = name in used
+    return seen[name]
 
 
 def scheme_of(selector: str) -> str | None:

@@ -43,8 +43,8 @@ SUPERFLUOUS = re.compile(
 WIDE = 34
 
 # What belongs to a formula without a space: a break between them would leave it alone on a line.
-BEFORE = re.compile(r"[(\[“‘±–−]+$")  # noqa: RUF001
-AFTER = re.compile(r"^[.,;:!?)\]”’%…]+")  # noqa: RUF001
+BEFORE = re.compile(r"[(\[“‘±–−]+$")
+AFTER = re.compile(r"^[.,;:!?)\]”’%…]+")
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,8 @@ class Typesetter:
         self.engine.eval(
             "globalThis.MathJax = {loader: {load: []}, options: {enableMenu: false},"
             "startup: {typeset: false, document: '<html></html>', ready() {}},"
-            "svg: {fontCache: 'global'}, tex: {tags: 'none'}}; 0"
+            "svg: {fontCache: 'global'},"
+            "tex: {tags: 'none', packages: {'[-]': ['noundefined']}}}; 0"
         )
         for part in PARTS:
             self.engine.eval((MATHJAX / f"{part}.js").read_text(encoding="utf-8") + "\n;0")
