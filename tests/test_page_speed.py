@@ -50,7 +50,7 @@ def test_a_page_asks_for_one_style_sheet_and_runs_what_can_be_moved_first(path: 
     assert sheets == ["_static/book.css"]
     scripts = re.findall(r'<script[^>]*\ssrc="([^"?]*)', text)
     own = [script for script in scripts if "/explorables/" in script]
-    assert scripts == [*own, "_static/book.js"]
+    assert scripts == [*own, "_static/book.js"], "the search page alone searches"
     assert bool(own) == ("data-explorable" in text)
     assert all("defer" in tag for tag in re.findall(r"<script[^>]*\ssrc=[^>]*>", text))
 

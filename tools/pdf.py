@@ -21,13 +21,14 @@ import yaml
 from fontTools.ttLib import TTFont
 from fontTools.varLib.instancer import instantiateVariableFont
 from playwright.sync_api import Browser, sync_playwright
-from pypdf import PdfReader
+from pypdf import PdfReader, PdfWriter
+from pypdf.generic import NameObject, TextStringObject
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARTICLE = re.compile(r'<article class="bd-article">(.*?)</article>', re.DOTALL)
-HEADING = re.compile(r"<h([1-3])\b[^>]*>(.*?)</h\1>", re.DOTALL)
+HEADING = re.compile(r"<h([1-6])\b[^>]*>(.*?)</h\1>", re.DOTALL)
 SECTION = re.compile(r'(<(?:section|span)\b[^>]*\bid="([^"]+)"[^>]*>)')
 OUTLINES = re.compile(r'<path id="(MJX-[\w-]+)" d="[^"]*"></path>')
 # The pages of the file are counted from the cover on, so that a reader's program agrees.
@@ -104,22 +105,22 @@ def headings(page: str, text: str) -> list[Heading]:
     found = []
     for match in HEADING.finditer(text):
         rank, inner = int(match[1]), match[2]
-        if rank > 2:
-            continue
         inner = re.sub(r'<a class="headerlink".*?</a>', "", inner, flags=re.DOTALL)
         inner = re.sub(r"<svg.*?</svg>", "", inner, flags=re.DOTALL)
         before = SECTION.findall(text[: match.start()])
         target = page if rank == 1 or not before else before[-1][1]
-        found.append(Heading(rank, " ".join(re.sub(r"<[^>]+>", "", inner).split()), target))
+        text_alone = html.unescape(re.sub(r"<[^>]+>", "", inner))
+        found.append(Heading(rank, " ".join(text_alone.split()), target))
     return found
 
 
 def contents(entries: list[Heading], numbers: dict[str, int]) -> str:
     """The table of contents; the numbers of the pages are known the second time."""
     rows = "".join(
-        f'<li class="rank-{entry.rank}"><a href="#{html.escape(entry.target)}">{entry.text}</a>'
-        f"<i></i><span>{numbers.get(entry.target, 0)}</span></li>"
+        f'<li class="rank-{entry.rank}"><a href="#{html.escape(entry.target)}">'
+        f"{html.escape(entry.text)}</a><i></i><span>{numbers.get(entry.target, 0)}</span></li>"
         for entry in entries
+        if entry.rank <= 2
     )
     return f'<div class="book-contents"><h1>Contents</h1><ul>{rows}</ul></div>'
 
@@ -207,6 +208,20 @@ def page_numbers(made: bytes) -> dict[str, int]:
     }
 
 
+def with_titles(made: bytes, headings: list[str]) -> PdfWriter:
+    """Put the spaces back that Chromium loses in the outline where a heading breaks its line."""
+    writer = PdfWriter(clone_from=io.BytesIO(made))
+    whole_titles = {"".join(text.split()): text for text in headings}
+    waiting = [writer.root_object["/Outlines"]]
+    while waiting:
+        entry = waiting.pop().get_object()
+        squeezed = "".join(entry.get("/Title", "").split())
+        if squeezed in whole_titles:
+            entry[NameObject("/Title")] = TextStringObject(whole_titles[squeezed])
+        waiting += [entry[key] for key in ("/First", "/Next") if key in entry]
+    return writer
+
+
 def make(folder: Path, target: Path) -> list[Heading]:
     """Print the book; return what its table of contents names."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -229,7 +244,8 @@ def make(folder: Path, target: Path) -> list[Heading]:
             made = printed(browser, draft)
             numbers = page_numbers(made)
         browser.close()
-    target.write_bytes(made)
+    titles = [book_title(), *(entry.text for entry in entries)]
+    with_titles(made, titles).write(target)
     return entries
 
 

@@ -11,6 +11,7 @@ pages need (explorables, the search) stays by itself. On the way:
 
 import re
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from urllib.parse import unquote
@@ -23,7 +24,8 @@ from tinycss2.ast import AtRule, Node, QualifiedRule
 SHEET = re.compile(r'[ \t]*<link (?:rel="stylesheet"|(?=[^>]*rel="stylesheet"))[^>]*>\n?')
 SCRIPT = re.compile(r'[ \t]*<script\b(?P<attributes>[^>]*)\ssrc="(?P<src>[^"]*)"[^>]*></script>\n?')
 HREF = re.compile(r'href="(?P<href>[^"]*)"')
-APART = re.compile(r"explorables/.*\.js$|searchtools|language_data|searchindex|design-tabs")
+APART = re.compile(r"^explorables/|design-tabs")
+SEARCH = re.compile(r"(?:searchtools|language_data|searchindex)\.js$")
 SETTINGS = "documentation_options.js"  # small, and the scripts that stand in a page need it at once
 IMAGE = re.compile(r"<img\b(?![^>]*\s(?:width|height)=)[^>]*>")
 CLASS = re.compile(r"\.(-?[A-Za-z_][\w-]*)")
@@ -73,7 +75,7 @@ def bundle(app: Sphinx, failure: Exception | None) -> None:
     for text in pages.values():
         sheets.add([name for tag in SHEET.findall(text) if (name := sheet_of(tag))])
         found = [local(match["src"]) for match in SCRIPT.finditer(text)]
-        scripts.add([name for name in found if name and not APART.search(name)])
+        scripts.add([name for name in found if name and not apart(name)])
     # A build that wrote some of the pages anew finds the others as it left them.
     sheets.names = [name for name in sheets.names if name != "book.css"]
     scripts.names = [name for name in scripts.names if name not in ("book.js", SETTINGS)]
@@ -86,7 +88,8 @@ def bundle(app: Sphinx, failure: Exception | None) -> None:
         if (name := f"explorables/{path.name}") not in sheets.names:
             sheets.names.insert(first, name)
     code = "".join(f";/* {name} */\n{text}\n" for name, text in scripts.texts())
-    used = "".join([*pages.values(), code, *map(read, (out / "_static").rglob("explorables/*.js"))])
+    others = chain((out / "_static").glob("*.js"), (out / "_static").glob("explorables/*.js"))
+    used = "".join([*pages.values(), code, *map(read, others)])
     style = "".join(sheet(name, out / "_static", used) for name in sheets.names)
     style_address = sheets.write("book.css", style)
     code_address = scripts.write("book.js", code)
@@ -108,9 +111,15 @@ def sheet_of(tag: str) -> str | None:
     return local(HREF.search(tag)["href"])
 
 
+def apart(name: str) -> bool:
+    """Whether a script is for some pages only."""
+    return bool(APART.search(name) or SEARCH.search(name))
+
+
 def joined(text: str, style: str, code: str, settings: str) -> str:
     """Ask for the joined files where the first of each kind stood."""
     links = f'    <link rel="stylesheet" href="{style}" />\n'
+    last = [code]
     done = False
 
     def replace_sheet(tag: re.Match[str]) -> str:
@@ -122,17 +131,20 @@ def joined(text: str, style: str, code: str, settings: str) -> str:
 
     def replace_script(tag: re.Match[str]) -> str:
         name = local(tag["src"])
+        if SEARCH.search(tag["src"].partition("?")[0]):
+            last.append(tag["src"])  # needs what is in the joined script
+            return ""
         if name == SETTINGS:
             return f"    <script>{settings}</script>\n"
         if name and "design-tabs" in name and "sd-tab-" not in text:
             return ""
-        return tag[0] if not name or APART.search(name) else ""
+        return tag[0] if not name or apart(name) else ""
 
     text = SHEET.sub(replace_sheet, text)
     text = SCRIPT.sub(replace_script, text)
     # After the explorables' scripts, which stand first.
-    script = f'    <script defer src="{code}"></script>\n  </head>'
-    return re.sub(r"\s*</head>", lambda _: "\n" + script, text, count=1)
+    tags = "".join(f'\n    <script defer src="{source}"></script>' for source in last)
+    return re.sub(r"\s*</head>", lambda _: f"{tags}\n  </head>", text, count=1)
 
 
 # --- style sheets ---------------------------------------------------------------------------------
