@@ -20,9 +20,8 @@ from urllib.parse import unquote
 import yaml
 from fontTools.ttLib import TTFont
 from fontTools.varLib.instancer import instantiateVariableFont
+from pikepdf import ObjectStreamMode, Pdf
 from playwright.sync_api import Browser, sync_playwright
-from pypdf import PdfReader, PdfWriter
-from pypdf.generic import NameObject, TextStringObject
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
@@ -198,28 +197,23 @@ def printed(browser: Browser, path: Path) -> bytes:
     return made
 
 
-def page_numbers(made: bytes) -> dict[str, int]:
+def page_numbers(made: Pdf) -> dict[str, int]:
     """On which page each target of a link is."""
-    reader = PdfReader(io.BytesIO(made))
-    return {
-        name.lstrip("/"): number + 1
-        for name, target in reader.named_destinations.items()
-        if (number := reader.get_destination_page_number(target)) is not None
-    }
+    numbers = {sheet.objgen: number for number, sheet in enumerate(made.pages, start=1)}
+    targets = made.Root.Dests
+    return {name.lstrip("/"): numbers[targets[name][0].objgen] for name in targets.keys()}  # noqa: SIM118
 
 
-def with_titles(made: bytes, headings: list[str]) -> PdfWriter:
+def mend_titles(made: Pdf, headings: list[str]) -> None:
     """Put the spaces back that Chromium loses in the outline where a heading breaks its line."""
-    writer = PdfWriter(clone_from=io.BytesIO(made))
-    whole_titles = {"".join(text.split()): text for text in headings}
-    waiting = [writer.root_object["/Outlines"]]
+    titles = {"".join(text.split()): text for text in headings}
+    waiting = [made.Root.Outlines]
     while waiting:
-        entry = waiting.pop().get_object()
-        squeezed = "".join(entry.get("/Title", "").split())
-        if squeezed in whole_titles:
-            entry[NameObject("/Title")] = TextStringObject(whole_titles[squeezed])
+        entry = waiting.pop()
+        squeezed = "".join(str(entry.get("/Title", "")).split())
+        if squeezed in titles:
+            entry.Title = titles[squeezed]
         waiting += [entry[key] for key in ("/First", "/Next") if key in entry]
-    return writer
 
 
 def make(folder: Path, target: Path) -> list[Heading]:
@@ -241,11 +235,11 @@ def make(folder: Path, target: Path) -> list[Heading]:
         for _ in range(2):
             text, entries = whole(folder, faces, numbers)
             draft.write_text(text, encoding="utf-8")
-            made = printed(browser, draft)
+            made = Pdf.open(io.BytesIO(printed(browser, draft)))
             numbers = page_numbers(made)
         browser.close()
-    titles = [book_title(), *(entry.text for entry in entries)]
-    with_titles(made, titles).write(target)
+    mend_titles(made, [book_title(), *(entry.text for entry in entries)])
+    made.save(target, object_stream_mode=ObjectStreamMode.generate)  # half as large
     return entries
 
 

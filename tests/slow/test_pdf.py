@@ -67,7 +67,7 @@ def test_links_lead_to_pages_of_the_file(book: tuple[Path, list[pdf.Heading]]) -
 
 def test_the_contents_name_the_right_pages(book: tuple[Path, list[pdf.Heading]]) -> None:
     file, headings = book
-    numbers = pdf.page_numbers(file.read_bytes())
+    numbers = pdf.page_numbers(pdf.Pdf.open(file))
     sheets = PdfReader(file).pages
     for heading in headings:
         if heading.rank == 1:
