@@ -171,7 +171,7 @@ def maths_complaints(page: Page) -> list[str]:
     """Formulas that are not typeset, or wrongly."""
     formulas = page.locator(".bd-article .math").count()
     typeset = page.locator(".bd-article mjx-container").count()
-    errors = page.locator("[data-mjx-error], mjx-merror, [data-mml-node=merror]").count()
+    errors = page.locator("[data-mjx-error], merror").count()
     text = page.evaluate(
         """() => { const body = document.querySelector('.bd-article');
                    if (!body) return '';
@@ -275,16 +275,13 @@ def test_axe_can_find_something(
 
 def test_on_paper_there_is_the_text_and_no_navigation(context: BrowserContext) -> None:
     page, _ = show(context, SPARSITY)
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    change_scheme(page, "dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")  # the browser does so
     page.emulate_media(media="print", color_scheme="dark")
     for part in (".bd-sidebar-primary", ".bd-header-article", ".prev-next-footer"):
         assert not page.locator(part).first.is_visible(), part
     assert page.locator(".explorable-static img").first.is_visible()
     assert not page.locator(".explorable-stage").first.is_visible()
-    solution = page.locator("[data-fold=solution]").first
-    assert solution.locator("p").first.is_visible()
-    assert solution.locator("pre").first.is_visible()
     assert page.locator(".bd-article h1").first.is_visible()
     ground = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(ground) in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
@@ -292,9 +289,6 @@ def test_on_paper_there_is_the_text_and_no_navigation(context: BrowserContext) -
     page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
     assert axe(page, colours=True, everywhere=False) == []
     assert faint_code(page) == []
-    page.emulate_media(media="screen", color_scheme="dark")
-    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-    assert not solution.locator("pre").first.is_visible()
 
 
 # --- these tests can fail -----------------------------------------------------------------------

@@ -13,18 +13,21 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote
 
 import yaml
+from fontTools.ttLib import TTFont
+from fontTools.varLib.instancer import instantiateVariableFont
+from pikepdf import ObjectStreamMode, Pdf
 from playwright.sync_api import Browser, sync_playwright
-from pypdf import PdfReader
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARTICLE = re.compile(r'<article class="bd-article">(.*?)</article>', re.DOTALL)
-HEADING = re.compile(r"<h([1-3])\b[^>]*>(.*?)</h\1>", re.DOTALL)
+HEADING = re.compile(r"<h([1-6])\b[^>]*>(.*?)</h\1>", re.DOTALL)
 SECTION = re.compile(r'(<(?:section|span)\b[^>]*\bid="([^"]+)"[^>]*>)')
 OUTLINES = re.compile(r'<path id="(MJX-[\w-]+)" d="[^"]*"></path>')
 # The pages of the file are counted from the cover on, so that a reader's program agrees.
@@ -46,6 +49,15 @@ STYLE = """
 .book-page { break-before: page; }
 .book-page:first-of-type { break-before: auto; }
 """
+
+
+# Chromium draws the letters of a font of varying weight one by one, and embeds others as they are.
+WEIGHTS = {400: "200 499", 600: "500 649", 700: "650 900"}
+FACES = {
+    "source-sans-3": ("Source Sans 3", ("normal", "italic")),
+    "source-code-pro": ("Source Code Pro", ("normal",)),
+}
+SCRIPTS = {"latin": "U+0-036F, U+1E00-FFFF", "greek": "U+0370-03FF"}
 
 
 @dataclass
@@ -92,22 +104,22 @@ def headings(page: str, text: str) -> list[Heading]:
     found = []
     for match in HEADING.finditer(text):
         rank, inner = int(match[1]), match[2]
-        if rank > 2:
-            continue
         inner = re.sub(r'<a class="headerlink".*?</a>', "", inner, flags=re.DOTALL)
         inner = re.sub(r"<svg.*?</svg>", "", inner, flags=re.DOTALL)
         before = SECTION.findall(text[: match.start()])
         target = page if rank == 1 or not before else before[-1][1]
-        found.append(Heading(rank, " ".join(re.sub(r"<[^>]+>", "", inner).split()), target))
+        text_alone = html.unescape(re.sub(r"<[^>]+>", "", inner))
+        found.append(Heading(rank, " ".join(text_alone.split()), target))
     return found
 
 
 def contents(entries: list[Heading], numbers: dict[str, int]) -> str:
     """The table of contents; the numbers of the pages are known the second time."""
     rows = "".join(
-        f'<li class="rank-{entry.rank}"><a href="#{html.escape(entry.target)}">{entry.text}</a>'
-        f"<i></i><span>{numbers.get(entry.target, 0)}</span></li>"
+        f'<li class="rank-{entry.rank}"><a href="#{html.escape(entry.target)}">'
+        f"{html.escape(entry.text)}</a><i></i><span>{numbers.get(entry.target, 0)}</span></li>"
         for entry in entries
+        if entry.rank <= 2
     )
     return f'<div class="book-contents"><h1>Contents</h1><ul>{rows}</ul></div>'
 
@@ -132,7 +144,25 @@ def book_title() -> str:
     return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["title"]
 
 
-def whole(folder: Path, numbers: dict[str, int]) -> tuple[str, list[Heading]]:
+def fonts(folder: Path, target: Path) -> str:
+    """Write the book's fonts in the weights that it uses; return the rules that name them."""
+    rules = []
+    for file, (family, styles) in FACES.items():
+        for style, script, weight in product(styles, SCRIPTS, WEIGHTS):
+            source = folder / "_static" / "fonts" / f"{file}-{script}-wght-{style}.woff2"
+            path = target / f"{file}-{script}-{style}-{weight}.ttf"
+            font = instantiateVariableFont(TTFont(source), {"wght": weight})
+            font.flavor = None
+            font.save(path)
+            rules.append(
+                f'@font-face {{ font-family: "{family}"; src: url("{path.as_uri()}");'
+                f" font-style: {style}; font-weight: {WEIGHTS[weight]};"
+                f" unicode-range: {SCRIPTS[script]} }}"
+            )
+    return "\n".join(rules)
+
+
+def whole(folder: Path, faces: str, numbers: dict[str, int]) -> tuple[str, list[Heading]]:
     """The book as one page of HTML, and its headings."""
     pages = pages_in_order()
     texts = {page: article(page, pages, folder) for page in pages}
@@ -148,7 +178,7 @@ def whole(folder: Path, numbers: dict[str, int]) -> tuple[str, list[Heading]]:
         '<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">'
         f"<title>{html.escape(title)}</title>"
         f'<link rel="stylesheet" href="{folder.as_uri()}/_static/book.css">'
-        f"<style>{STYLE % {'title': title}}</style></head><body>"
+        f"<style>{faces}\n{STYLE % {'title': title}}</style></head><body>"
         f"{cover()}{contents(entries, numbers)}"
         '<main class="bd-main"><div class="bd-content"><div class="bd-article-container">'
         f'<article class="bd-article">{"".join(texts.values())}</article></div></div></main>'
@@ -167,14 +197,23 @@ def printed(browser: Browser, path: Path) -> bytes:
     return made
 
 
-def page_numbers(made: bytes) -> dict[str, int]:
+def page_numbers(made: Pdf) -> dict[str, int]:
     """On which page each target of a link is."""
-    reader = PdfReader(io.BytesIO(made))
-    return {
-        name.lstrip("/"): number + 1
-        for name, target in reader.named_destinations.items()
-        if (number := reader.get_destination_page_number(target)) is not None
-    }
+    numbers = {sheet.objgen: number for number, sheet in enumerate(made.pages, start=1)}
+    targets = made.Root.Dests
+    return {name.lstrip("/"): numbers[targets[name][0].objgen] for name in targets.keys()}  # noqa: SIM118
+
+
+def mend_titles(made: Pdf, headings: list[str]) -> None:
+    """Put the spaces back that Chromium loses in the outline where a heading breaks its line."""
+    titles = {"".join(text.split()): text for text in headings}
+    waiting = [made.Root.Outlines]
+    while waiting:
+        entry = waiting.pop()
+        squeezed = "".join(str(entry.get("/Title", "")).split())
+        if squeezed in titles:
+            entry.Title = titles[squeezed]
+        waiting += [entry[key] for key in ("/First", "/Next") if key in entry]
 
 
 def make(folder: Path, target: Path) -> list[Heading]:
@@ -186,18 +225,21 @@ def make(folder: Path, target: Path) -> list[Heading]:
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_suffix(".html")
+    (target.parent / "fonts").mkdir(exist_ok=True)
+    faces = fonts(folder, target.parent / "fonts")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-gpu"]
         )
         numbers: dict[str, int] = {}
         for _ in range(2):
-            text, entries = whole(folder, numbers)
+            text, entries = whole(folder, faces, numbers)
             draft.write_text(text, encoding="utf-8")
-            made = printed(browser, draft)
+            made = Pdf.open(io.BytesIO(printed(browser, draft)))
             numbers = page_numbers(made)
         browser.close()
-    target.write_bytes(made)
+    mend_titles(made, [book_title(), *(entry.text for entry in entries)])
+    made.save(target, object_stream_mode=ObjectStreamMode.generate)  # half as large
     return entries
 
 

@@ -11,6 +11,7 @@ pages need (explorables, the search) stays by itself. On the way:
 
 import re
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from urllib.parse import unquote
@@ -23,7 +24,8 @@ from tinycss2.ast import AtRule, Node, QualifiedRule
 SHEET = re.compile(r'[ \t]*<link (?:rel="stylesheet"|(?=[^>]*rel="stylesheet"))[^>]*>\n?')
 SCRIPT = re.compile(r'[ \t]*<script\b(?P<attributes>[^>]*)\ssrc="(?P<src>[^"]*)"[^>]*></script>\n?')
 HREF = re.compile(r'href="(?P<href>[^"]*)"')
-APART = re.compile(r"explorables/.*\.js$|searchtools|language_data|searchindex|design-tabs")
+APART = re.compile(r"^explorables/|design-tabs")
+SEARCH = re.compile(r"(?:searchtools|language_data|searchindex)\.js$")
 SETTINGS = "documentation_options.js"  # small, and the scripts that stand in a page need it at once
 IMAGE = re.compile(r"<img\b(?![^>]*\s(?:width|height)=)[^>]*>")
 CLASS = re.compile(r"\.(-?[A-Za-z_][\w-]*)")
@@ -73,21 +75,22 @@ def bundle(app: Sphinx, failure: Exception | None) -> None:
     for text in pages.values():
         sheets.add([name for tag in SHEET.findall(text) if (name := sheet_of(tag))])
         found = [local(match["src"]) for match in SCRIPT.finditer(text)]
-        scripts.add([name for name in found if name and not APART.search(name)])
+        scripts.add([name for name in found if name and not apart(name)])
     # A build that wrote some of the pages anew finds the others as it left them.
     sheets.names = [name for name in sheets.names if name != "book.css"]
     scripts.names = [name for name in scripts.names if name not in ("book.js", SETTINGS)]
     if not sheets.names:
         return
-    # Also where the pages that were written anew have none; before our own, which may overrule them.
+    # Also where no page that was written anew has one; before our own, which may overrule them.
     ours = {path.name for path in (Path(app.srcdir) / "_static").glob("*.css")}
     first = next(at for at, name in enumerate(sheets.names) if name in ours)
     for path in sorted((out / "_static" / "explorables").glob("*.css")):
         if (name := f"explorables/{path.name}") not in sheets.names:
             sheets.names.insert(first, name)
     code = "".join(f";/* {name} */\n{text}\n" for name, text in scripts.texts())
-    used = "".join([*pages.values(), code, *map(read, (out / "_static").rglob("explorables/*.js"))])
-    style = "".join(f"/* {name} */\n{sheet(text, name, used)}" for name, text in sheets.texts())
+    others = chain((out / "_static").glob("*.js"), (out / "_static").glob("explorables/*.js"))
+    used = "".join([*pages.values(), code, *map(read, others)])
+    style = "".join(sheet(name, out / "_static", used) for name in sheets.names)
     style_address = sheets.write("book.css", style)
     code_address = scripts.write("book.js", code)
     settings = read(out / "_static" / SETTINGS).strip()
@@ -108,9 +111,15 @@ def sheet_of(tag: str) -> str | None:
     return local(HREF.search(tag)["href"])
 
 
+def apart(name: str) -> bool:
+    """Whether a script is for some pages only."""
+    return bool(APART.search(name) or SEARCH.search(name))
+
+
 def joined(text: str, style: str, code: str, settings: str) -> str:
     """Ask for the joined files where the first of each kind stood."""
     links = f'    <link rel="stylesheet" href="{style}" />\n'
+    last = [code]
     done = False
 
     def replace_sheet(tag: re.Match[str]) -> str:
@@ -122,32 +131,42 @@ def joined(text: str, style: str, code: str, settings: str) -> str:
 
     def replace_script(tag: re.Match[str]) -> str:
         name = local(tag["src"])
+        if SEARCH.search(tag["src"].partition("?")[0]):
+            last.append(tag["src"])  # needs what is in the joined script
+            return ""
         if name == SETTINGS:
             return f"    <script>{settings}</script>\n"
         if name and "design-tabs" in name and "sd-tab-" not in text:
             return ""
-        return tag[0] if not name or APART.search(name) else ""
+        return tag[0] if not name or apart(name) else ""
 
     text = SHEET.sub(replace_sheet, text)
     text = SCRIPT.sub(replace_script, text)
     # After the explorables' scripts, which stand first.
-    script = f'    <script defer src="{code}"></script>\n  </head>'
-    return re.sub(r"\s*</head>", lambda _: "\n" + script, text, count=1)
+    tags = "".join(f'\n    <script defer src="{source}"></script>' for source in last)
+    return re.sub(r"\s*</head>", lambda _: f"{tags}\n  </head>", text, count=1)
 
 
 # --- style sheets ---------------------------------------------------------------------------------
 
 
-def sheet(text: str, name: str, used: str) -> str:
+def sheet(name: str, static: Path, used: str) -> str:
     """One style sheet without what no page needs, with addresses as seen from ``_static``."""
     folder = PurePosixPath(name).parent
     text = re.sub(
         r"url\((['\"]?)(?!data:|#|https?:)([^)'\"]+)\1\)",
         lambda found: f'url("{normpath(folder / found[2])}")',
-        text,
+        read(static / name),
     )
-    rules = tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True)
-    return "".join(rule_text(rule, used) for rule in rules)
+    parts = [f"/* {name} */\n"]
+    for rule in tinycss2.parse_stylesheet(text, skip_comments=True, skip_whitespace=True):
+        if isinstance(rule, AtRule) and rule.lower_at_keyword == "import":
+            (named,) = [token for token in rule.prelude if token.type in ("string", "url")]
+            address = named.value if named.type == "url" else normpath(folder / named.value)
+            parts.append(sheet(address, static, used))
+        else:
+            parts.append(rule_text(rule, used))
+    return "".join(parts)
 
 
 def rule_text(rule: Node, used: str) -> str:
@@ -191,14 +210,14 @@ def needed(selector: str, used: str) -> bool:
     return all(is_named(name, used) for name in CLASS.findall(required))
 
 
-named: dict[str, bool] = {}
+seen: dict[str, bool] = {}
 
 
 def is_named(name: str, used: str) -> bool:
     """Whether a name occurs."""
-    if name not in named:
-        named[name] = name in used
-    return named[name]
+    if name not in seen:
+        seen[name] = name in used
+    return seen[name]
 
 
 def scheme_of(selector: str) -> str | None:

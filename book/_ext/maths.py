@@ -57,7 +57,8 @@ class Typesetter:
         self.engine.eval(
             "globalThis.MathJax = {loader: {load: []}, options: {enableMenu: false},"
             "startup: {typeset: false, document: '<html></html>', ready() {}},"
-            "svg: {fontCache: 'global'}, tex: {tags: 'none'}}; 0"
+            "svg: {fontCache: 'global'},"
+            "tex: {tags: 'none', packages: {'[-]': ['noundefined']}}}; 0"
         )
         for part in PARTS:
             self.engine.eval((MATHJAX / f"{part}.js").read_text(encoding="utf-8") + "\n;0")

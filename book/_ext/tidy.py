@@ -15,7 +15,6 @@ REPLACED = [
     (r'<div id="jb-print-docs-body".*?(?=<div id="searchbox">)', ""),  # a second title, for paper
     (r'<div id="ethical-ad-placement".*?</div>', ""),
     (r"<script>kernelName = .*?</script>", ""),
-    (r'<header id="pst-header"[^>]*>\s*</header>', ""),
     (r'<div id="pst-primary-sidebar"', r'\g<0> role="complementary" aria-label="The book"'),
     # Only the search page searches.
     (r'<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>\s*', ""),
@@ -57,7 +56,12 @@ def tidy(app: Sphinx, page: str, text: str) -> str:
     text = re.sub(
         r'<script data-cfasync="false">.*?</script>', lambda _: head, text, count=1, flags=re.S
     )
-    text = text.replace("<img ", '<img fetchpriority="low" ')
+    # Pictures come after what can be moved, all but the first when they are near (see print.js).
+    before, start, article = text.partition('<article class="bd-article"')
+    article = article.replace("<img ", '<img fetchpriority="low" ')
+    top, picture, rest = article.partition("<img ")
+    rest = rest.replace("<img ", '<img loading="lazy" ')
+    text = before + start + top + picture + rest
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1" />'
     text = VIEWPORT.sub("", text).replace(
         '<meta charset="utf-8" />', f'<meta charset="utf-8" />\n    {viewport}', 1

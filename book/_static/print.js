@@ -6,6 +6,13 @@
   var root = document.documentElement;
   var before = null; // how the page looked on the screen
 
+  // Pictures further down wait until everything else is there; on paper they may not be missing.
+  addEventListener("load", function () {
+    document.querySelectorAll("img[loading=lazy]").forEach(function (picture) {
+      picture.loading = "eager";
+    });
+  });
+
   addEventListener("beforeprint", function () {
     if (before) return;
     before = {

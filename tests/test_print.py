@@ -1,0 +1,97 @@
+"""What a reader prints is the whole page: the text of the PDF is compared with that of the page."""
+
+import io
+import re
+import unicodedata
+
+import pytest
+from browser import HTML, PAGES, PHONE, show
+from playwright.sync_api import Browser, Page
+from pypdf import PdfReader
+
+pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: make book")
+
+# All there is to read in a page, folded or not, piece by piece.
+TEXTS = """() => {
+  const out = "mjx-container, script, style, .explorable-stage, .headerlink, button, summary";
+  const walk = document.createTreeWalker(
+    document.querySelector(".bd-article"), NodeFilter.SHOW_TEXT,
+    node => node.parentElement.closest(out) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT);
+  const texts = [];
+  while (walk.nextNode()) texts.push(walk.currentNode.data);
+  return texts;
+}"""
+
+
+def bare(text: str) -> str:
+    """Letters and digits alone: lines break elsewhere on paper."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text))
+
+
+def text_of(made: bytes) -> str:
+    """The text of a PDF, without what stands at the head of each page."""
+    pages = [page.extract_text() for page in PdfReader(io.BytesIO(made)).pages]
+    first, rest = pages[:1], pages[1:]
+    head = re.compile(r"\A(?:[^\n]*\n)?\d+\n|\A\d+\n")
+    return bare("".join(head.sub("", page, count=1) for page in [*first, *rest]))
+
+
+def left_out(page: Page, printed: str) -> list[str]:
+    """What is in the page and not on paper."""
+    texts = [text for text in page.evaluate(TEXTS) if len(bare(text)) > 3]
+    assert len(texts) > 20
+    return [text for text in texts if bare(text) not in printed]
+
+
+def printed_whole(browser: Browser, name: str) -> list[str]:
+    """Print a page as a reader does, at night; return what is missing."""
+    context = browser.new_context(viewport=PHONE, color_scheme="dark")  # type: ignore[arg-type]
+    page, _ = show(context, HTML / f"{name}.html")
+    missing = left_out(page, text_of(page.pdf(prefer_css_page_size=True)))
+    context.close()
+    return missing
+
+
+@pytest.mark.parametrize("name", ["sparsity", "glossary"])
+def test_a_page_prints_whole(browser: Browser, name: str) -> None:
+    assert printed_whole(browser, name) == []
+
+
+def test_a_missing_sentence_is_noticed(browser: Browser) -> None:
+    context = browser.new_context()
+    page, _ = show(context, HTML / "glossary.html")
+    words = " ".join(page.evaluate(TEXTS))
+    (longest,) = sorted(page.evaluate(TEXTS), key=len)[-1:]
+    assert left_out(page, bare(words)) == []
+    assert left_out(page, bare(words.replace(longest, ""))) == [longest]
+    context.close()
+
+
+FOLDS = "[...document.querySelectorAll('.bd-article details')].map(fold => fold.open)"
+SCHEME = "document.documentElement.dataset.theme"
+
+
+def test_folds_and_scheme_are_as_before_once_it_is_printed(browser: Browser) -> None:
+    context = browser.new_context(color_scheme="dark")
+    page, _ = show(context, HTML / "sparsity.html")
+    page.locator(".bd-article details").first.evaluate("fold => { fold.open = true }")
+    folds = page.evaluate(FOLDS)
+    assert True in folds
+    assert False in folds
+    assert page.evaluate(SCHEME) == "dark"
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert all(page.evaluate(FOLDS))
+    assert page.evaluate(SCHEME) == "light"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(FOLDS) == folds
+    assert page.evaluate(SCHEME) == "dark"
+    context.close()
+
+
+def test_sheets_have_numbers_and_the_title_of_the_page(browser: Browser) -> None:
+    context = browser.new_context()
+    page, _ = show(context, HTML / "glossary.html")
+    sheets = PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True))).pages
+    assert "Glossary\n2\n" in sheets[1].extract_text()
+    assert sheets[0].mediabox.width == pytest.approx(595, abs=1)  # A4
+    context.close()
