@@ -28,7 +28,8 @@ LETTERS = """() => {
 # Where one reads at each of 70 heights of the page, and what the list of contents says of it.
 PLACES = """async () => {
   const links = [...document.querySelectorAll('#page-contents a')];
-  const sections = links.map(a => document.getElementById(decodeURIComponent(a.hash.slice(1))));
+  const sections = links.map(a => document.getElementById(decodeURIComponent(a.hash.slice(1))))
+    .map(part => part.tagName === 'DT' ? part.parentElement : part);
   const most = document.documentElement.scrollHeight - innerHeight, wrong = [];
   const frame = () => new Promise(done => requestAnimationFrame(done));
   for (let i = 0; i < 70; i++) {
@@ -80,6 +81,8 @@ def unseen_focus(page: Page, stops: int) -> list[str]:
     for _ in range(stops):
         page.keyboard.press("Tab")
         element, style, width = page.evaluate(OUTLINE)
+        if element.startswith("<body"):
+            break  # there are no more
         if style in ("none", "hidden") or width < 2:
             unseen.append(element)
     return unseen

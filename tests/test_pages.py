@@ -49,7 +49,7 @@ class Parsed(HTMLParser):
             self.meta[name] = values["content"]
         if tag == "a" and "href" in values:
             self.links.append(values["href"])
-        elif tag == "link" and "href" in values:
+        elif tag == "link" and "href" in values and values.get("rel") != "canonical":
             self.loaded.append(values["href"])
         elif "src" in values:
             self.loaded.append(values["src"])

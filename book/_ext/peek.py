@@ -17,7 +17,11 @@ LABEL = re.compile(r'<span class="label">.*?</span></span>|<a class="headerlink"
 
 
 def copy(content: str, links: bool) -> str:
-    """A piece of a page as it may stand on another: without labels and anchors of its own."""
+    """A piece of a page as it may stand on another: without labels and anchors of its own.
+
+    A drawn formula refers to outlines that are on its page alone; its MathML stands by itself.
+    """
+    content = re.sub(r"<mjx-container.*?(<math.*?</math>).*?</mjx-container>", r"\1", content)
     content = re.sub(r'\s(?:id|role)="[^"]*"', "", LABEL.sub("", content))
     return (content if links else re.sub(r"</?a\b[^>]*>", "", content)).strip()
 

@@ -8,14 +8,16 @@
   function follow(nav) {
     var links = Array.from(nav.querySelectorAll('a[href^="#"]'));
     var sections = links.map(function (link) {
-      return document.getElementById(decodeURIComponent(link.hash.slice(1)));
+      var part = document.getElementById(decodeURIComponent(link.hash.slice(1)));
+      return part && part.tagName === "DT" ? part.parentElement : part;
     });
     var chosen = -1; // a link that was followed: its section may be too near the end to get to the top
 
     function reading() {
       var root = document.documentElement;
       var bar = document.querySelector(".bd-header-article");
-      var top = (bar ? bar.getBoundingClientRect().bottom : 0) + 75;
+      var under = bar ? bar.getBoundingClientRect().bottom : 0;
+      var top = under + 75;
       // Over the last screen the line that counts moves down, so that the last sections have their turn.
       var left = root.scrollHeight - root.scrollTop - window.innerHeight;
       var line = top + Math.max(0, 1 - left / window.innerHeight) * (window.innerHeight - top);
@@ -23,6 +25,9 @@
       sections.forEach(function (section, i) {
         if (section && section.getBoundingClientRect().top <= line) found = i;
       });
+      // What is above the bar has been read.
+      while (found >= 0 && found + 1 < sections.length && sections[found].getBoundingClientRect().bottom < under + 10)
+        found++;
       return found;
     }
 

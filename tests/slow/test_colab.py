@@ -5,6 +5,7 @@ pip may neither download nor change them. The repository is a copy of this check
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -49,7 +50,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in subprocess.check_output(listed, text=True).split("\0")[:-1]:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).hardlink_to(ROOT / name)
+            shutil.copy(ROOT / name, folder / name)
     git = ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@example.org"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
         subprocess.run([*git, *command], check=True)
