@@ -116,9 +116,7 @@ def load_scripts(
     if names:
         app.add_css_file(f"{FOLDER}/explorables.css")
     for script in ["core.js", *scripts] if names else []:
-        app.add_js_file(
-            f"{FOLDER}/{script}", loading_method="defer", priority=200, fetchpriority="high"
-        )
+        app.add_js_file(f"{FOLDER}/{script}", loading_method="defer", priority=200)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
