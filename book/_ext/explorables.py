@@ -90,14 +90,13 @@ def depart(translator: nodes.NodeVisitor, node: explorable) -> None:
 
 
 def visit_still(translator: nodes.NodeVisitor, node: still) -> None:
-    """The picture for the reader's scheme. Paper is white. What replaces it comes before it."""
+    """The picture for the reader's scheme. Paper is white."""
     alt = translator.attval(node["alt"])  # type: ignore[attr-defined]
     file = f"_static/{FOLDER}/{node['name']}"
     night = "screen and (prefers-color-scheme: dark)"
     translator.body.append(  # type: ignore[attr-defined]
         f'<picture><source media="{night}" srcset="{file}-dark.png">'
-        f'<img src="{file}.png" alt="{alt}" width="{node["width"]}" height="{node["height"]}" '
-        'fetchpriority="low">'
+        f'<img src="{file}.png" alt="{alt}" width="{node["width"]}" height="{node["height"]}">'
         "</picture>"
     )
     raise nodes.SkipNode
