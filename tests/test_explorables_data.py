@@ -39,16 +39,11 @@ def kept(name: str) -> dict[str, Any]:
     return json.loads(found[1])
 
 
-def unpacked(packed: dict[str, str]) -> np.ndarray:
-    raw = base64.b64decode(packed["base64"])
-    return np.frombuffer(raw, np.dtype(packed["kind"]).newbyteorder("<"))
-
-
 def differences(kept: Any, made: Any, where: str = "") -> list[str]:
     """Where two of the same structure differ by more than rounding does on another machine."""
     if isinstance(kept, dict) and kept.keys() == made.keys():
-        if "base64" in kept:
-            a, b = unpacked(kept), unpacked(made)
+        if "kind" in kept:
+            a, b = tool.unpacked(kept), tool.unpacked(made)
             step = 1 if a.dtype.kind == "i" else 0
             same = a.shape == b.shape and np.allclose(a, b, rtol=1e-6, atol=step)
             return [] if same else [where]
@@ -77,7 +72,7 @@ def test_the_comparison_sees_a_change_of_one_number() -> None:
         for key in outer:
             place = place[key]
         if path[0] == "decoder":
-            numbers = unpacked(place[last]).copy()
+            numbers = tool.unpacked(place[last]).copy()
             numbers[0] += 3
             place[last] = tool.packed(numbers.dtype.name, numbers)
         else:
@@ -85,12 +80,17 @@ def test_the_comparison_sees_a_change_of_one_number() -> None:
         assert len(differences(data, other)) == 1, path
 
 
+def test_every_byte_survives_its_packing() -> None:
+    numbers = np.arange(-127, 128, dtype=np.int8)
+    assert np.array_equal(tool.unpacked(tool.packed("int8", numbers)), numbers)
+
+
 def decoded(layers: list[dict[str, Any]], z: np.ndarray) -> np.ndarray:
     """What the page's decoder computes, from the numbers that the page has."""
     for depth, layer in enumerate(layers):
-        step = unpacked(layer["step"])
-        weight = unpacked(layer["weight"]).reshape(len(step), layer["inputs"]) * step[:, None]
-        z = z @ weight.T + unpacked(layer["bias"])
+        step = tool.unpacked(layer["step"])
+        weight = tool.unpacked(layer["weight"]).reshape(len(step), layer["inputs"]) * step[:, None]
+        z = z @ weight.T + tool.unpacked(layer["bias"])
         z = np.maximum(z, 0) if depth < len(layers) - 1 else 1 / (1 + np.exp(-z))
     return z
 
@@ -146,9 +146,9 @@ def test_the_text_under_the_plane_is_true() -> None:
         pytest.skip(f"{tool.DATASET} is not at hand")
     classifier = classifier_experiment(tool.DATASET).run().classifier()
     data = kept("latent-plane")
-    labels = torch.from_numpy(unpacked(data["labels"]).copy())
+    labels = torch.from_numpy(tool.unpacked(data["labels"]).copy())
     for kept_model in data["models"]:
-        codes = torch.from_numpy(unpacked(kept_model["codes"]) * tool.CODE_STEP).view(-1, 2)
+        codes = torch.from_numpy(tool.unpacked(kept_model["codes"]) * tool.CODE_STEP).view(-1, 2)
         reach = kept_model["reach"]
         generator = torch.Generator().manual_seed(0)
         z = reach * (2 * torch.rand(4_000, 2, generator=generator, dtype=torch.float64) - 1)

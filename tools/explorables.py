@@ -4,7 +4,7 @@
 usage: explorables.py [FOLDER]
 
 Everything comes from stored runs and, for codes of test digits and the spectrum, from MNIST itself.
-The widest layer of a decoder, nine tenths of its weights, is kept in 8 bits and the others in 16.
+The wide layers of a decoder, nearly all of its weights, are kept in 8 bits and the others in 16.
 That changes the average pixel by less than half of one of 255 grey levels, and none by a sixth of
 the whole scale.
 """
@@ -65,14 +65,35 @@ DIGITS = (
 # --- packing ------------------------------------------------------------------------------------
 
 
+WIDE = 10_000  # weights: layers of more are kept in 8 bits
+
+
 def packed(kind: str, numbers: Tensor | np.ndarray) -> dict[str, str]:
-    """Numbers of one of numpy's kinds as text, little end first."""
+    """Numbers of one of numpy's kinds as text: bytes one by one, others in base64, lowest first.
+
+    Most bytes are near 0 and become letters of ASCII: what a server packs of the text is then as
+    small as if it packed the bytes.
+    """
     raw = np.ascontiguousarray(numbers, np.dtype(kind).newbyteorder("<"))
+    if kind == "int8":
+        letters = raw.astype(int).ravel() + 79
+        letters[letters < 32] += 256
+        return {"kind": kind, "text": "".join(map(chr, letters))}
     return {"kind": kind, "base64": base64.b64encode(raw.tobytes()).decode()}
 
 
-def packed_layer(layer: nn.Linear, bits: int) -> dict[str, Any]:
+def unpacked(packed: dict[str, str]) -> np.ndarray:
+    """The numbers again."""
+    if "text" in packed:
+        letters = np.array([*map(ord, packed["text"])])
+        return (letters - 79 - 256 * (letters > 206)).astype(np.int8)
+    raw = base64.b64decode(packed["base64"])
+    return np.frombuffer(raw, np.dtype(packed["kind"]).newbyteorder("<"))
+
+
+def packed_layer(layer: nn.Linear) -> dict[str, Any]:
     """One layer: each row of the weights in whole steps of its own."""
+    bits = 8 if layer.weight.numel() > WIDE else 16
     most = 2 ** (bits - 1) - 1
     step = (layer.weight.abs().amax(1, keepdim=True) / most).clamp(min=1e-30)
     return {
@@ -85,8 +106,7 @@ def packed_layer(layer: nn.Linear, bits: int) -> dict[str, Any]:
 
 def packed_decoder(run: Run) -> list[dict[str, Any]]:
     """All layers of a decoder; what lies between them is a ReLU, what follows them a sigmoid."""
-    *layers, last = (layer for layer in run.model().decoder if isinstance(layer, nn.Linear))
-    return [*(packed_layer(layer, 16) for layer in layers), packed_layer(last, 8)]
+    return [packed_layer(layer) for layer in run.model().decoder if isinstance(layer, nn.Linear)]
 
 
 def rounded(numbers: Tensor) -> list[Any]:
@@ -222,11 +242,10 @@ def show_sheet(ax: Axes, images: Tensor, columns: int) -> None:
 
 def draw_latent_plane(data: dict[str, Any], ink: dict[str, str]) -> None:
     """Codes of both models, and what the decoder draws at ten dots in a row."""
-    labels = np.frombuffer(base64.b64decode(data["labels"]["base64"]), np.uint8)
-    colours = np.array(DIGITS)[labels]
+    colours = np.array(DIGITS)[unpacked(data["labels"])]
     figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 3.9), height_ratios=(5, 1))
     for (ax, below), model in zip(axes.T, data["models"], strict=True):
-        codes = np.frombuffer(base64.b64decode(model["codes"]["base64"]), "<i2") * CODE_STEP
+        codes = unpacked(model["codes"]) * CODE_STEP
         ax.scatter(*codes.reshape(-1, 2).T, c=colours, s=3, alpha=0.7, lw=0)
         for radius in (1, 2, 3):
             ring = plt.Circle((0, 0), radius, fill=False, lw=1, ls="--", zorder=3, ec=ink["text"])
@@ -327,7 +346,7 @@ def save_still(path: Path) -> None:
 
 def script(name: str, data: dict[str, Any]) -> str:
     """The file that a page loads."""
-    text = json.dumps(data, separators=(",", ":"))
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     return f'// Made by `make explorables`.\nExplorables.provide("{name}", {text});\n'
 
 

@@ -125,9 +125,17 @@ var Explorables = (function () {
     return array;
   }
 
-  // Numbers packed as {base64, kind}.
+  // Numbers packed as {base64, kind}; signed bytes as {text}, a letter for each.
   function numbers(packed) {
-    var kinds = { uint8: Uint8Array, int8: Int8Array, int16: Int16Array, float32: Float32Array };
+    if (packed.text) {
+      var array = new Int8Array(packed.text.length);
+      for (var i = 0; i < array.length; i++) {
+        var letter = packed.text.charCodeAt(i);
+        array[i] = letter - 79 - (letter > 206 ? 256 : 0);
+      }
+      return array;
+    }
+    var kinds = { uint8: Uint8Array, int16: Int16Array, float32: Float32Array };
     return new kinds[packed.kind](bytes(packed.base64).buffer);
   }
 
