@@ -17,8 +17,8 @@ TO_DO = "TO DO"  # what `make new-chapter` leaves to fill in
 FRAME = {
     "a label": r"^\(chap-[\w-]+\)=$",
     "a title": r"^# \S",
-    "an opening": r"^:::\{(?:opening\}|admonition\} In this chapter)",
-    "a question": r"^(?:\*\*Asked:\*\* )?\*[^*]+\*",
+    "an opening": r"^:::\{opening\}",
+    "a question": r"^\*[^*]+\*",
 }
 # What the build makes: numbers of chapters, sections, figures and exercises.
 TYPED = re.compile(

@@ -241,15 +241,9 @@ def test_figures_and_pages_have_the_same_colours() -> None:
     assert sorted(swatches) == sorted(light.values())
 
 
-def test_the_still_plane_has_the_colours_of_the_live_one() -> None:
-    live = colours_of(STATIC / "explorables.css", ".plane")
-    assert list(live) == [f"digit-{digit}" for digit in range(10)]
-    assert [colour.upper() for colour in live.values()] == list(tool.DIGITS)
-
-
 def test_no_digit_has_a_colour_that_means_something() -> None:
     meant = {ink[name] for ink in tool.INKS.values() for name in COLOURS}
-    assert not meant & {*tool.DIGITS}
+    assert not meant & {*tool.DIGIT_COLOURS}
 
 
 def test_stills_have_the_colours_of_the_pages() -> None:
@@ -258,7 +252,3 @@ def test_stills_have_the_colours_of_the_pages() -> None:
     for scheme, selector in blocks.items():
         colours = {name: tool.INKS[scheme][name].lower() for name in COLOURS}
         assert colours == colours_of(sheet, selector)
-    # Where scripts are off the page chooses by itself, and must choose the same.
-    text = (STATIC.parent / "noscript.css").read_text(encoding="utf-8")
-    for name in COLOURS:
-        assert f"--{name}: {tool.INKS['-dark'][name].lower()};" in text

@@ -153,7 +153,7 @@ def test_length_counts_prose_and_cells(tmp_path: Path) -> None:
     for number, one in enumerate(cells):
         one["id"] = str(number)
     path.write_text(json.dumps(notebook))
-    assert byline.length(path) == (2, 1)
+    assert byline.length(path) == (460, 1)
     assert byline.duration(path) == "2 min, 1 cells"
 
 

@@ -28,7 +28,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vaelib import encode_images, linear_vae_optimum, load, principal_components
-from vaelib.book import COLOURS, use_style
+from vaelib.book import COLOURS, DIGIT_COLOURS, use_style
 from vaelib.lab import Experiment, Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,11 +55,6 @@ SIXTEEN = {
     "d": ("as A, but rounded by another processor", FILMED),
 }
 TOY = [5.0, 3.0, 1.5, 0.8, 0.4, 0.1]
-# The digits' colours in explorables.css (--digit-0 and so on); none of them means anything else.
-DIGITS = (
-    *("#00695A", "#C30000", "#C35AFF", "#69C3FF", "#96784B"),
-    *("#B41E5A", "#E1A5C3", "#B4C387", "#9687B4", "#691EFF"),
-)
 
 
 # --- packing ------------------------------------------------------------------------------------
@@ -242,7 +237,7 @@ def show_sheet(ax: Axes, images: Tensor, columns: int) -> None:
 
 def draw_latent_plane(data: dict[str, Any], ink: dict[str, str]) -> None:
     """Codes of both models, and what the decoder draws at ten dots in a row."""
-    colours = np.array(DIGITS)[unpacked(data["labels"])]
+    colours = np.array(DIGIT_COLOURS)[unpacked(data["labels"])]
     figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 3.9), height_ratios=(5, 1))
     for (ax, below), model in zip(axes.T, data["models"], strict=True):
         codes = unpacked(model["codes"]) * CODE_STEP
@@ -257,7 +252,7 @@ def draw_latent_plane(data: dict[str, Any], ink: dict[str, str]) -> None:
         ax.plot(*dots.T, "o", ms=5, color=ink["text"], mec="white")
         show_sheet(below, PLANE[model["name"]].run().model().decode(dots), 6)
         below.set_title("decoded at the dots", fontsize=10)
-    key = [plt.Line2D([], [], ls="", marker="o", ms=5, color=colour) for colour in DIGITS]
+    key = [plt.Line2D([], [], ls="", marker="o", ms=5, color=colour) for colour in DIGIT_COLOURS]
     key.append(plt.Line2D([], [], ls="--", lw=1, color=ink["text"]))
     names = [*map(str, range(10)), "prior, 1 to 3 σ"]
     figure.legend(

@@ -32,17 +32,20 @@ SECTION = re.compile(r'(<(?:section|span)\b[^>]*\bid="([^"]+)"[^>]*>)')
 OUTLINES = re.compile(r'<path id="(MJX-[\w-]+)" d="[^"]*"></path>')
 # The pages of the file are counted from the cover on, so that a reader's program agrees.
 STYLE = """
-@page { @top-left { content: "%(title)s" } @bottom-right { content: counter(page) } }
-@page cover { @top-left { content: none } @bottom-right { content: none } margin: 0 }
-.book-cover { page: cover; height: 296mm; padding: 70mm 24mm 0; break-after: page; }
+html { --pst-font-family-base: "Book Sans", sans-serif;
+  --pst-font-family-monospace: "Book Code", monospace; }
+@page { @top-left { content: "%(title)s"; font-family: "Book Sans" }
+  @bottom-right { content: counter(page); font-family: "Book Sans" } }
+@page cover { @top-left { content: none } @bottom-right { content: none } }
+.book-cover { page: cover; padding: 60mm 8mm 0; break-after: page; }
 .book-cover h1 { font-size: 32pt !important; line-height: 1.15; border-bottom: 3px solid #0072b2;
   padding-bottom: 6mm; }
 .book-cover p { font-size: 12pt; max-width: 120mm; }
 .book-contents { break-after: page; }
 .book-contents li { list-style: none; display: flex; gap: 2mm; align-items: baseline; }
 .book-contents li::marker { content: none; }
-.book-contents ul { padding: 0; margin: 0 0 2mm; }
-.book-contents li.rank-2 { padding-left: 6mm; font-size: 9.5pt; }
+.book-contents ul { padding: 0; margin: 0 0 2mm; columns: 2; column-gap: 8mm; font-size: 9pt; }
+.book-contents li.rank-2 { padding-left: 4mm; font-size: 8pt; }
 .book-contents li.rank-1 { font-weight: 600; margin-top: 2mm; break-after: avoid; }
 .book-contents li i { flex: 1; border-bottom: 1px dotted #9aa3b2; }
 .book-contents a { color: inherit !important; text-decoration: none; }
@@ -54,8 +57,8 @@ STYLE = """
 # Chromium draws the letters of a font of varying weight one by one, and embeds others as they are.
 WEIGHTS = {400: "200 499", 600: "500 649", 700: "650 900"}
 FACES = {
-    "source-sans-3": ("Source Sans 3", ("normal", "italic")),
-    "source-code-pro": ("Source Code Pro", ("normal",)),
+    "source-sans-3": ("Book Sans", ("normal", "italic")),
+    "source-code-pro": ("Book Code", ("normal",)),
 }
 SCRIPTS = {"latin": "U+0-036F, U+1E00-FFFF", "greek": "U+0370-03FF"}
 
@@ -205,12 +208,12 @@ def page_numbers(made: Pdf) -> dict[str, int]:
 
 
 def mend_titles(made: Pdf, headings: list[str]) -> None:
-    """Put the spaces back that Chromium loses in the outline where a heading breaks its line."""
+    """Mend the outline: Chromium loses spaces where a heading breaks its line, or says it twice."""
     titles = {"".join(text.split()): text for text in headings}
     waiting = [made.Root.Outlines]
     while waiting:
         entry = waiting.pop()
-        squeezed = "".join(str(entry.get("/Title", "")).split())
+        squeezed = re.sub(r"^(.+)\1$", r"\1", "".join(str(entry.get("/Title", "")).split()))
         if squeezed in titles:
             entry.Title = titles[squeezed]
         waiting += [entry[key] for key in ("/First", "/Next") if key in entry]

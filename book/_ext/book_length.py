@@ -1,30 +1,10 @@
-"""How long the book is: ``{{ words }}`` and ``{{ reading_time }}``, counted when it is built.
+"""How long the book is: ``{{ words }}`` and ``{{ reading_time }}``, counted when it is built."""
 
-What is counted is the prose of the notebooks: not code, formulas, addresses or directives' options.
-"""
-
-import json
-import re
 from pathlib import Path
 
+from byline import WORDS_A_MINUTE, length
 from sphinx.application import Sphinx
 from sphinx.config import Config
-
-WORDS_A_MINUTE = 230
-UNREAD = re.compile(
-    r"(?s:\$\$.*?\$\$|```.*?```|\$[^$]*\$)|^:{2,}.*$|^:\w+:.*$|\]\([^)]*\)|<[^>]*>", re.M
-)
-WORD = re.compile(r"[^\W\d_][\w'’-]*")
-
-
-def words(book: Path) -> int:
-    """Words of prose in all notebooks of a folder."""
-    count = 0
-    for path in sorted(book.glob("*.ipynb")):
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        text = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
-        count += len(WORD.findall(UNREAD.sub(" ", text)))
-    return count
 
 
 def reading_time(count: int) -> str:
@@ -36,7 +16,7 @@ def reading_time(count: int) -> str:
 
 def substitute(app: Sphinx, config: Config) -> None:
     """Add both to what pages may name in double braces."""
-    count = words(Path(app.srcdir))
+    count = sum(length(path)[0] for path in Path(app.srcdir).glob("*.ipynb"))
     config.myst_substitutions["words"] = f"{round(count, -2):,}"
     config.myst_substitutions["reading_time"] = reading_time(count)
 

@@ -24,22 +24,21 @@ WORD = re.compile(r"[^\W\d_][\w'’-]*")
 
 
 def length(chapter: Path) -> tuple[int, int]:
-    """Minutes to read the prose of a notebook, and how many cells of code it has."""
+    """How many words of prose and how many cells of code a notebook has."""
     cells = nbformat.read(chapter, as_version=4).cells
     text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    words = len(WORD.findall(UNREAD.sub(" ", text)))
     code = [
         cell
         for cell in cells
         if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", [])
     ]
-    return max(1, round(words / WORDS_A_MINUTE)), len(code)
+    return len(WORD.findall(UNREAD.sub(" ", text))), len(code)
 
 
 def duration(chapter: Path) -> str:
     """How long a chapter is, in words."""
-    minutes, cells = length(chapter)
-    return f"{minutes} min, {cells} cells"
+    words, cells = length(chapter)
+    return f"{max(1, round(words / WORDS_A_MINUTE))} min, {cells} cells"
 
 
 def people(citation: dict[str, Any]) -> str:

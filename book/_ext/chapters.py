@@ -18,7 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 
 HEAD = re.compile(
     r"^\((?P<label>[\w-]+)\)=\n# (?P<title>.+?)\n.*?"
-    r"^(?:\*\*Asked:\*\* )?\*(?P<question>[^*]+)\*"
+    r"^\*(?P<question>[^*]+)\*"
     r"(?:.*?^\*\*Needed:\*\*(?P<needed>.*?)(?:\n\n|^:::))?",
     re.MULTILINE | re.DOTALL,
 )
