@@ -219,34 +219,35 @@ def mend_titles(made: Pdf, headings: list[str]) -> None:
         waiting += [entry[key] for key in ("/First", "/Next") if key in entry]
 
 
-def make(folder: Path, target: Path) -> list[Heading]:
-    """Print the book; return what its table of contents names."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        raise SystemExit(
-            f"make pdf needs Chromium or Chrome; none of {', '.join(BROWSERS)} is here"
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_suffix(".html")
-    (target.parent / "fonts").mkdir(exist_ok=True)
+def make(browser: Browser, folder: Path, target: Path) -> list[Heading]:
+    """Print the book; return its headings."""
+    (target.parent / "fonts").mkdir(parents=True, exist_ok=True)
     faces = fonts(folder, target.parent / "fonts")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
-        )
-        numbers: dict[str, int] = {}
-        for _ in range(2):
-            text, entries = whole(folder, faces, numbers)
-            draft.write_text(text, encoding="utf-8")
-            made = Pdf.open(io.BytesIO(printed(browser, draft)))
-            numbers = page_numbers(made)
-        browser.close()
+    draft = target.with_suffix(".html")
+    numbers: dict[str, int] = {}
+    for _ in range(2):
+        text, entries = whole(folder, faces, numbers)
+        draft.write_text(text, encoding="utf-8")
+        made = Pdf.open(io.BytesIO(printed(browser, draft)))
+        numbers = page_numbers(made)
     mend_titles(made, [book_title(), *(entry.text for entry in entries)])
     made.save(target, object_stream_mode=ObjectStreamMode.generate)  # half as large
     return entries
 
 
+def main(target: Path) -> None:
+    """Start the browser that is there, and print."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        raise SystemExit(f"make pdf: none of {', '.join(BROWSERS)} is installed")
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        make(browser, HTML, target)
+        browser.close()
+    print(f"The book as one file: {target}, {target.stat().st_size / 1e6:.1f} MB")
+
+
 if __name__ == "__main__":
-    file = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "_build" / "pdf" / "book.pdf"
-    make(HTML, file.resolve())
-    print(f"The book as one file: {file}, {file.stat().st_size / 1e6:.1f} MB")
+    given = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "_build" / "pdf" / "book.pdf"
+    main(given.resolve())

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from browser import BROWSERS, HTML, PAGES, show
+from browser import HTML, PAGES, show
 from playwright.sync_api import Browser
 from pypdf import PdfReader
 from test_print import left_out, text_of
@@ -17,11 +17,11 @@ pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: make b
 
 
 @pytest.fixture(scope="module")
-def book(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[pdf.Heading]]:
+def book(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[pdf.Heading]]:
     target = tmp_path_factory.mktemp("pdf") / "book.pdf"
-    if not any(map(pdf.shutil.which, BROWSERS)):
-        pytest.skip("no browser is installed")
-    return target, pdf.make(HTML, target)
+    return target, pdf.make(browser, HTML, target)
 
 
 def entries(outline: list) -> list[str]:
