@@ -109,6 +109,7 @@ def test_lines_places_targets_and_focus_at_a_desk(browser: Browser) -> None:
 
 def test_what_scrolls_sideways_shows_it_and_the_end_does_not(context: BrowserContext) -> None:
     page, _ = show(context, SPARSITY)
+    page.get_by_role("button", name="Check").click()
     assert page.evaluate(f"({SCROLLS})().length") > 20
     assert page.evaluate(WITHOUT_CUE) == []
     part = page.locator("[data-more=after]").first

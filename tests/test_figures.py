@@ -239,6 +239,17 @@ def test_a_long_title_and_a_legend_fit_where_it_is_narrow():
     assert place(wide, "the line of number 4")[1] < place(wide, numbers[0])[1]
 
 
+def test_a_legend_above_all_panels_stays_above_where_it_is_narrow():
+    use_style()
+    figure, axes = plt.subplots(1, 2)
+    (line,) = axes[0].plot([0, 1], [0, 1])
+    figure.legend([line], ["of both"], loc="outside upper center")
+    axes[0].set_title("first")
+    wide, narrow = both(figure)
+    for drawing in (wide, narrow):
+        assert place(drawing, "of both")[1] < place(drawing, "first")[1]
+
+
 @pytest.mark.parametrize(
     ("value", "label"),
     [(1e-5, "10⁻⁵"), (0.001, "0.001"), (1, "1"), (1e4, "10,000"), (3e6, "3 · 10⁶"), (-10, "−10")],

@@ -79,7 +79,7 @@ TITLES = """svg => [...svg.querySelectorAll("text")]
 def test_a_figure_fits_the_page_and_its_scheme_and_opens(browser: Browser) -> None:
     context = browser.new_context(viewport=PHONE, color_scheme="light")
     page, complaints = show(context, PAGE)
-    chart = page.locator(".chart").first
+    chart = page.locator("figure .chart").first
     chart.scroll_into_view_if_needed()
     drawn = chart.locator("svg.chart-narrow")
     assert drawn.evaluate(SEEN)
@@ -113,7 +113,7 @@ def test_a_figure_fits_the_page_and_its_scheme_and_opens(browser: Browser) -> No
 def test_where_it_is_narrow_left_is_above(browser: Browser) -> None:
     context = browser.new_context(viewport=PHONE)
     page, _ = show(context, HTML / "kl-derived.html")
-    note = page.locator(".chart:has([aria-label^='Left: contours']) .chart-note")
+    note = page.locator("figure .chart:has([aria-label^='Left: contours']) .chart-note")
     assert note.is_visible()
     page.set_viewport_size({"width": 1280, "height": 800})
     assert not note.is_visible()
@@ -122,7 +122,7 @@ def test_where_it_is_narrow_left_is_above(browser: Browser) -> None:
 
 def opens_and_closes(page: Page) -> None:
     """A click opens the whole figure, Escape closes it; so do Enter and the button."""
-    chart, dialog = page.locator(".chart").first, page.locator("dialog.chart-dialog")
+    chart, dialog = page.locator("figure .chart").first, page.locator("dialog.chart-dialog")
     assert chart.get_by_role("link", name="Enlarge Figure 5.1").count() == 1
     chart.locator("svg:visible").first.click(position={"x": 100, "y": 100})
     assert dialog.is_visible()
@@ -144,7 +144,7 @@ def test_without_scripts_a_link_leads_to_the_file(browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(PAGE.as_uri())
-    page.locator("a.chart-open").first.focus()
+    page.locator("figure a.chart-open").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/*.svg")
     context.close()

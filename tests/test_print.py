@@ -12,9 +12,11 @@ from pypdf import PdfReader
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: make book")
 
-# All there is to read in a page, folded or not, piece by piece.
+# All there is to read in a page, folded or not, piece by piece; code only if the page is to be checked.
 TEXTS = """() => {
-  const out = "mjx-container, script, style, .explorable-stage, .headerlink, button, summary";
+  const read = document.documentElement.dataset.reading !== "check";
+  const out = "mjx-container, script, style, .explorable-stage, .headerlink, button, summary" +
+    (read ? ", [data-fold=code]" : "");
   const walk = document.createTreeWalker(
     document.querySelector(".bd-article"), NodeFilter.SHOW_TEXT,
     node => node.parentElement.closest(out) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT);
@@ -54,18 +56,20 @@ def left_out(page: Page, sheets: list[str]) -> list[str]:
     return [text for text in texts if not is_printed(bare(text), sheets)]
 
 
-def printed_whole(browser: Browser, name: str) -> list[str]:
+def printed_whole(browser: Browser, name: str, checked: bool = False) -> list[str]:
     """Print a page as a reader does, at night; return what is missing."""
     context = browser.new_context(viewport=PHONE, color_scheme="dark")  # type: ignore[arg-type]
     page, _ = show(context, HTML / f"{name}.html")
+    if checked:
+        page.get_by_role("button", name="Check").click()
     missing = left_out(page, text_of(page.pdf(prefer_css_page_size=True)))
     context.close()
     return missing
 
 
-@pytest.mark.parametrize("name", ["sparsity", "glossary"])
-def test_a_page_prints_whole(browser: Browser, name: str) -> None:
-    assert printed_whole(browser, name) == []
+@pytest.mark.parametrize(("name", "checked"), [("sparsity", True), ("index", False)])
+def test_a_page_prints_whole(browser: Browser, name: str, checked: bool) -> None:
+    assert printed_whole(browser, name, checked) == []
 
 
 def test_a_missing_sentence_is_noticed(browser: Browser) -> None:

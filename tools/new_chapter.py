@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import colab
 import run_notebooks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -78,7 +79,9 @@ def start(root: Path, name: str, title: str) -> Path:
         new_code_cell(EXPERIMENT),
         new_markdown_cell(CLOSE),
     ]
-    run_notebooks.store(new_notebook(cells=cells), chapter)
+    notebook = new_notebook(cells=cells)
+    colab.put(notebook, colab.address())
+    run_notebooks.store(notebook, chapter)
     insert(root / "_toc.yml", f"      - file: {name}", f"file: {LAST}")
     insert(root / "README.md", f"| [{title}](book/{name}.ipynb) | {QUESTION} |", f"book/{LAST}.")
     return chapter

@@ -80,6 +80,8 @@ def joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
 def run(path: Path) -> float:
     """Run one chapter in the folder it lies in and rewrite it; return the seconds it took."""
     notebook = nbformat.read(path, as_version=4)
+    if path.parent == BOOK:
+        colab.put(notebook, colab.address())
     start = time.monotonic()
     NotebookClient(
         notebook,
@@ -99,7 +101,6 @@ def run(path: Path) -> float:
 
 def store(notebook: nbformat.NotebookNode, path: Path) -> None:
     """Write a chapter in its normal form."""
-    colab.put(notebook, colab.address())
     normalise(notebook)
     nbformat.validate(notebook)
     text = nbformat.writes(notebook)

@@ -50,8 +50,6 @@
       of.removeAttribute("title"); // the browser's own card
       if (card.showPopover) card.showPopover();
       place();
-      var maths = window.MathJax && window.MathJax.typesetPromise;
-      if (maths) maths([card]).then(place, function () {});
     });
   }
 

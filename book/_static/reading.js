@@ -163,8 +163,8 @@
     var waits = false;
     document.addEventListener(
       "toggle",
-      function () {
-        if (waits) return;
+      function (event) {
+        if (waits || event.target.nodeName !== "DETAILS") return; // what pops up toggles, too
         waits = true;
         requestAnimationFrame(function () {
           waits = false;

@@ -114,7 +114,10 @@ def lift(legend: Legend, figure: Figure, where: Place) -> None:
     handles = [handle for handle in legend.legend_handles if handle is not None]
     labels = [text.get_text() for text in legend.get_texts()]
     title = legend.get_title().get_text()
-    legend.remove()
+    if legend in figure.legends:  # of a copy it would be removed from the figure that was copied
+        figure.legends.remove(legend)
+    else:
+        legend.remove()
     for columns in range(len(labels), 0, -1):
         lifted = figure.legend(handles, labels, title=title or None, loc=where, ncols=columns)
         figure.draw_without_rendering()
