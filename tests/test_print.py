@@ -12,10 +12,11 @@ from pypdf import PdfReader
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: make book")
 
-# All there is to read in a page, folded or not, piece by piece; code only if the page is to be checked.
+# All there is to read in a page, folded or not, piece by piece; in Check the code too.
 TEXTS = """() => {
   const read = document.documentElement.dataset.reading !== "check";
-  const out = "mjx-container, script, style, .explorable-stage, .headerlink, button, summary" +
+  const screen = ".explorable-stage, .explorable-text, .guess-entry, .guess-result, .chart-narrow";
+  const out = "mjx-container, script, style, .headerlink, button, summary, .chart-note, " + screen +
     (read ? ", [data-fold=code]" : "");
   const walk = document.createTreeWalker(
     document.querySelector(".bd-article"), NodeFilter.SHOW_TEXT,

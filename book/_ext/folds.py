@@ -12,6 +12,7 @@ Each fold is a ``details`` with ``data-fold``, named by what it holds:
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from sphinx.config import Config
 from sphinx.writers.html5 import HTML5Translator
 
 CLAIM, VALUES = "tag_nbval-check-output", "table(claim_values())"
+SHOWS_SOURCE = re.compile(r"show_source\([\w.()]+\)")
 MOST_NAMES = 5
 # They say nothing of what a cell is for.
 PLUMBING = {"figure", "ax", "axes"}
@@ -178,6 +180,8 @@ def fold_code(cells: list[Cell], numbers: Numbers | None = None) -> None:
         made_by("\n".join(cell.source for cell in cells))
     )
     result = fold(kind="code", name=name)
+    if not before and SHOWS_SOURCE.fullmatch(last.source.strip()):
+        result["classes"].append("call")  # what it shows is the code: its call is for Check
     result += [*inputs(before), last.input]
     last.node.children[0] = result
     result.parent = last.node
