@@ -28,7 +28,7 @@ BOOK_SOURCES := _config.yml _toc.yml benchmarks/results.md book/. \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve test test-slow unit pages validate check runs prune format notebooks new-chapter class explorables reproduce bench mutants rehearse lock lab clean distclean
+.PHONY: help book pdf serve test test-slow unit pages validate check runs prune format notebooks new-chapter address class explorables cards reproduce bench mutants rehearse lock lab clean distclean
 
 help:  ## list the targets
 	@echo 'usage: make TARGET'
@@ -72,6 +72,9 @@ _build/.book: $(VENV)/.book $(BOOK_SOURCES)
 	  || { rm -rf _build/.doctrees; exit 1; }
 	@touch $@
 
+pdf: $(VENV)/.full book  ## the whole book as one file, _build/pdf/book.pdf (needs Chromium or Chrome)
+	$(PYTHON) tools/pdf.py
+
 serve: book  ## serve the built book at http://127.0.0.1:8000
 	$(PYTHON) -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
@@ -96,7 +99,7 @@ test-slow: $(VENV)/.full book  ## what is slow by nature: kills, damage, planted
 	$(PYTEST) -rs tests/slow
 
 pages: $(VENV)/.full book  ## only the tests of the built pages, in a browser without network
-	$(PYTEST) tests/test_pages.py tests/test_explorables.py
+	$(PYTEST) tests/test_pages.py tests/test_explorables.py tests/test_print.py tests/test_page_speed.py
 
 runs: $(VENV)/.full  ## which chapter, explorable or test reads which stored run, and how large it is
 	$(PYTHON) tools/runs.py
@@ -116,16 +119,22 @@ notebooks: $(VENV)/.full  ## run every chapter, store its outputs, check it on g
 new-chapter: $(VENV)/.full  ## start a chapter (NAME=small-data TITLE="Few images")
 	$(PYTHON) tools/new_chapter.py '$(NAME)' '$(TITLE)'
 
+address: $(VENV)/.full  ## tell the book and its chapters where the repository is (URL=https://...)
+	$(PYTHON) tools/colab.py $(URL)
+
 class: $(VENV)/.full  ## write the chapters without solutions to _build/class (CHAPTER=sparsity for one)
 	$(PYTHON) tools/class_notebooks.py $(CHAPTER)
 
 explorables: $(VENV)/.full  ## write the numbers and still pictures of what readers can move, from the stored runs
 	$(PYTHON) tools/explorables.py
 
+cards: $(VENV)/.full  ## draw the pictures that links to chapters show elsewhere; make notebooks does it too
+	$(PYTHON) tools/cards.py
+
 reproduce: $(VENV)/.full  ## train everything again and check every claim; can be stopped and goes on
 	$(PYTHON) -m vaelib.lab.reproduce
 
-bench: $(VENV)/.full  ## time training beside its limit and beside others; writes benchmarks/results.md
+bench: $(VENV)/.full book  ## time training, and the front page on a slow phone; writes benchmarks/results.md
 	@test -d _build/peers/jax || $(PIP) install --quiet --no-deps --target _build/peers $(PEERS)
 	$(PYTHON) benchmarks/run.py
 

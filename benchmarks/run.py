@@ -1,6 +1,6 @@
 """``make bench``: our training beside what people would use instead, and beside the limit.
 
-usage: run.py [--rounds N] [--quick]
+usage: run.py [--rounds N] [--quick] [--page [FIRST_EDITION]]
 
 Everything is measured in this run, in processes of their own for one and for two threads, the
 contestants in turn so that all meet the same noise. Written to ``results.json`` and ``results.md``
@@ -96,9 +96,20 @@ def collect(rounds: int, quick: bool) -> Row:
     options = ["--path-output", str(ROOT / "_build" / "bench"), "--config", "_config.yml"]
     html = timed([*builder, *options, "--toc", str(ROOT / "_toc.yml")])
     results["html"] = {"seconds": html}
+    results["page"] = pages(rounds, None)
     if torch_sees_a_gpu():
         GPU.write_text(json.dumps(worker("gpu", 1, str(rounds)), indent=1) + "\n")
     return results
+
+
+def pages(rounds: int, first: Path | None) -> Row:
+    """The front page on a slow phone; with a build of the first edition at hand, that one too."""
+    from page import FIRST, measure
+
+    print("the front page", flush=True)
+    kept = json.loads((HERE / "results.json").read_text()).get("page", {}).get("first", FIRST)
+    found = measure(ROOT / "_build" / "html", min(rounds, 5))
+    return found | {"first": measure(first, min(rounds, 5)) if first else kept}
 
 
 # --- as a table -----------------------------------------------------------------------------------
@@ -261,6 +272,8 @@ def report(results: Row) -> str:
             for name, curve in growth.items()
         ),
     ]
+    if "page" in results:
+        parts.insert(3, page_table(results["page"]))
     if GPU.exists():
         parts.append(gpu_table(json.loads(GPU.read_text())))
     if "chapters" in results:
@@ -273,6 +286,37 @@ def report(results: Row) -> str:
             + table(["", "seconds", "peak, MB"], rows)
         )
     return "\n\n".join(parts) + "\n"
+
+
+def page_table(found: Row) -> str:
+    """The front page beside that of the first edition."""
+    first = found["first"]
+    rows = [
+        [
+            what,
+            f"{found[name]:{digits}}",
+            f"{first[name]:{digits}}",
+            f"{first[name] / found[name]:.1f}",
+        ]
+        for what, name, digits in (
+            ("the knobs can be turned after, s", "live", ".1f"),
+            ("until then on the wire, KB", "kilobytes", ".0f"),
+            ("in all on the wire, KB", "all", ".0f"),
+            ("layout shift", "shift", ".3f"),
+        )
+    ]
+    heaviest = sorted(found["files"], key=lambda row: -row["kilobytes"])[:8]
+    files = [
+        [f"`{row['file']}`", f"{row['kilobytes']:.0f}", f"{row['ended']:.1f}"] for row in heaviest
+    ]
+    return (
+        "### The front page on a slow phone\n\n"
+        "Chromium, told to be a phone (390 × 844) behind 1.6 Mbit/s with 150 ms to answer, with a "
+        "processor four times slower, an empty cache, and files packed with gzip.\n\n"
+        + table(["", "this edition", "first edition", "ratio"], rows)
+        + "\n\n"
+        + table(["the heaviest files", "KB on the wire", "there after, s"], files)
+    )
 
 
 def gpu_table(found: Row) -> str:
@@ -292,9 +336,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--quick", action="store_true", help="without the convolutional network")
     parser.add_argument("--again", action="store_true", help="only write the tables anew")
+    parser.add_argument(
+        "--page",
+        nargs="?",
+        const="",
+        metavar="FIRST_EDITION",
+        help="only measure the front page, and that of a build of the first edition",
+    )
     options = parser.parse_args()
     kept = HERE / "results.json"
-    if not options.again:
+    if options.page is not None:
+        results = json.loads(kept.read_text())
+        results["page"] = pages(options.rounds, Path(options.page) if options.page else None)
+        kept.write_text(json.dumps(results, indent=1) + "\n")
+    elif not options.again:
         kept.write_text(json.dumps(collect(options.rounds, options.quick), indent=1) + "\n")
     results = json.loads(kept.read_text())
     if BINDER.exists():

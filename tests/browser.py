@@ -34,9 +34,9 @@ def started() -> Iterator[Browser]:
         browser.close()
 
 
-# Maths typeset and fonts in; then a moment for whatever still wants the network to ask for it.
+# Fonts and pictures in; then a moment for whatever still wants the network to ask for it.
 SETTLED = """async () => {
-  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
+  await Promise.all([...document.images].map(picture => picture.decode().catch(() => 0)));
   await document.fonts.ready;
   await new Promise(resolve => setTimeout(resolve, 300));
 }"""

@@ -3,7 +3,7 @@
 import ast
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 Notebook = dict[str, Any]
@@ -11,14 +11,15 @@ Cell = dict[str, Any]
 Gate = Callable[[Notebook], list[str]]
 
 MAX_LINES = 25
-SHOWN_AT_THE_END = {"table", "show_source", "show_verdicts"}
+IMPORTS = re.compile(r"^(?:from \S+ )?import (?:\([^)]*\)|.*)\n", re.M)
+SVG = "image/svg+xml"
+SHOWN_AT_THE_END = {"table", "show_source", "show_tally", "show_verdicts"}
 TO_DO = "TO DO"  # what `make new-chapter` leaves to fill in
 FRAME = {
     "a label": r"^\(chap-[\w-]+\)=$",
     "a title": r"^# \S",
-    "what is asked": r"^\*\*Asked:\*\* \*[^*]+\*",
-    "what is needed": r"^\*\*Needed:\*\* ",
-    "what is seen": r"^\*\*Seen:\*\* ",
+    "an opening": r"^:::\{opening\}",
+    "a question": r"^\*[^*]+\*",
 }
 # What the build makes: numbers of chapters, sections, figures and exercises.
 TYPED = re.compile(
@@ -26,6 +27,7 @@ TYPED = re.compile(
     re.M,
 )
 CLAIM_CELL = "nbval-check-output"
+NUMBERS = "numbers"  # the tag of a table of the numbers behind a figure
 # Tags with which a cell would escape being compared.
 FORBIDDEN_TAGS = {"nbval-skip", "nbval-ignore-output", "raises-exception", "skip-execution"}
 METADATA = {
@@ -45,7 +47,7 @@ PRIVATE_IMPORT = re.compile(
 )
 # A number of the text: 0.4371, 12,345.678, 67; not a part of a name or of a list as 784-256-64.
 NUMBER = re.compile(r"(?<![\w.,/@^])(?<!\w-)\d+(?:,\d{3})*(?:\.\d+)?(?!\w|-\w|[.,]\d)")
-SHOWN = re.compile(r"\d+(?:[,_]\d{3})*(?:\.\d+)?(?:e-?\d+)?")
+SHOWN = re.compile(r"\d+(?:[,_]\d{3})*(?:\.\d+)?(?:e[-−]?\d+)?")
 SENTENCES = re.compile(r"(?<=[.!?])\s+|\n\s*\n|\n(?=- )")
 SOURCES = ("{cite", "](http")
 FORMULAS_AND_CODE = re.compile(
@@ -54,6 +56,8 @@ FORMULAS_AND_CODE = re.compile(
 LEAST_WHOLE = 11  # below it a number is a word ("2 of 3"), and nearly every one is shown somewhere
 # Known without a cell: a bit in nats; MNIST; the 16 variables; the images a gain is measured on.
 KNOWN = (math.log(2), 28, 784, 255, 10_000, 60_000, 16, 2_000)
+ENDS_OF_A_SCALE = re.compile(r"^:(?:low|high):.*", re.M)
+ANSWER = re.compile(r"^:answer: *[-−]?(\S+)(?:\n:unit: *(%|per cent))?", re.M)
 CITATION = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 
 
@@ -65,6 +69,11 @@ def source(cell: Cell) -> str:
 def text_of(value: str | list[str]) -> str:
     """Join what a notebook may store as a list of lines."""
     return value if isinstance(value, str) else "".join(value)
+
+
+def number_of(text: str) -> float:
+    """A number as a table shows it, with a true minus."""
+    return float(text.replace("−", "-"))
 
 
 def code_cells(notebook: Notebook) -> list[Cell]:
@@ -86,7 +95,7 @@ def tags(cell: Cell) -> set[str]:
 
 def has_image(cell: Cell) -> bool:
     """Whether a cell's output shows a picture."""
-    return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+    return any(SVG in output.get("data", {}) for output in cell.get("outputs", []))
 
 
 def printed(cell: Cell) -> str:
@@ -191,7 +200,7 @@ def figures_described(notebook: Notebook) -> list[str]:
         ):
             if not str(value or "").strip():
                 complaints.append(f"cell {number}: the figure lacks {what}")
-        pictures = sum("image/png" in output.get("data", {}) for output in cell["outputs"])
+        pictures = sum(SVG in output.get("data", {}) for output in cell["outputs"])
         if pictures > 1:
             complaints.append(f"cell {number} has {pictures} figures: one caption fits one")
         if name := figure.get("name"):
@@ -202,6 +211,24 @@ def figures_described(notebook: Notebook) -> list[str]:
         f"figure name {name} is used twice" for name in set(names) if names.count(name) > 1
     ]
     return complaints
+
+
+def tables_described(notebook: Notebook) -> list[str]:
+    """A table has a caption, or holds the numbers of the figure before it and folds with it."""
+    return [
+        f'cell {number}: the table lacks caption="…", or the cell the tag {NUMBERS}'
+        for number, cell in enumerate(code_cells(notebook), 1)
+        if NUMBERS not in tags(cell) and source(cell).strip() != CLAIM_VALUES
+        for node in ast.walk(ast.parse(source(cell)))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "table"
+        and not any(
+            word.arg == "caption"
+            and not (isinstance(word.value, ast.Constant) and not word.value.value)
+            for word in node.keywords
+        )
+    ]
 
 
 def numbers_shown(notebook: Notebook) -> list[str]:
@@ -217,13 +244,8 @@ def numbers_shown(notebook: Notebook) -> list[str]:
     )
     sentences = SENTENCES.split("\n\n".join([prose(notebook), *filter(None, captions)]))
     own = "\n".join(text for text in sentences if not any(mark in text for mark in SOURCES))
-    shown = [
-        float(re.sub("[,_]", "", number))
-        for cell in cells
-        for text in (source(cell), *texts(cell))
-        for number in SHOWN.findall(text)
-    ]
-    words = FORMULAS_AND_CODE.sub(" ", own)
+    shown = numbers_in(text for cell in cells for text in (source(cell), *texts(cell)))
+    words = FORMULAS_AND_CODE.sub(" ", ENDS_OF_A_SCALE.sub("", own))
     return [
         f"the text says {said.group()}, which no cell shows"
         for said in NUMBER.finditer(words)
@@ -231,31 +253,51 @@ def numbers_shown(notebook: Notebook) -> list[str]:
     ]
 
 
+def numbers_in(texts: Iterable[str]) -> list[float]:
+    """The numbers that stand in texts."""
+    return [number_of(re.sub("[,_]", "", n)) for text in texts for n in SHOWN.findall(text)]
+
+
+def guesses_printed(notebook: Notebook) -> list[str]:
+    """What a guess is compared with is printed by a cell, however small the number."""
+    printed = numbers_in(text for cell in code_cells(notebook) for text in texts(cell))
+    return [
+        f"the answer to a guess is {answer}, which no cell prints"
+        for answer, percent in ANSWER.findall(prose(notebook))
+        if not is_one_of(answer, percent, printed)
+    ]
+
+
 def is_rounded(said: str, percent: object, shown: list[float]) -> bool:
     """Whether a number said is one of those shown, or known, to the digits it is said with."""
-    number, decimals = float(said.replace(",", "")), len(said.partition(".")[2])
-    if not decimals and number < LEAST_WHOLE:
+    if said.isdigit() and int(said) < LEAST_WHOLE:
         return True
+    return is_one_of(said, percent, [*KNOWN, *shown])
+
+
+def is_one_of(said: str, percent: object, shown: list[float]) -> bool:
+    """Whether a number is one of others, to the digits it is said with."""
+    number, decimals = float(said.replace(",", "")), len(said.partition(".")[2])
     zeros = 0 if decimals else len(said) - len(said.rstrip("0"))
     # Half a unit of the last digit that is not a zero, and a little for both being rounded.
     room = 0.501 * 10.0 ** (zeros - decimals)
     scales = (1, 100) if percent else (1,)
-    return any(abs(scale * x - number) <= room for x in (*KNOWN, *shown) for scale in scales)
+    return any(abs(scale * x - number) <= room for x in shown for scale in scales)
 
 
 def cells_short(notebook: Notebook) -> list[str]:
-    """A cell fits on the screen beside its explanation."""
+    """A cell fits on the screen beside its explanation; imports are not read."""
     return [
         f"cell {number} has {lines} lines, more than {MAX_LINES}"
         for number, cell in enumerate(code_cells(notebook), 1)
-        if (lines := len(source(cell).splitlines())) > MAX_LINES
+        if (lines := len(IMPORTS.sub("", source(cell)).splitlines())) > MAX_LINES
     ]
 
 
 def framed(notebook: Notebook) -> list[str]:
-    """A chapter has a label, a title, a box and further reading, and leaves nothing to do.
+    """A chapter has a label, a title, an opening and further reading, and leaves nothing to do.
 
-    The build makes the table of chapters from the box, and all numbers: none is typed.
+    The build makes the table of chapters from the opening, and all numbers: none is typed.
     """
     first, text = source(notebook["cells"][0]), prose(notebook)
     complaints = [
@@ -349,7 +391,7 @@ def claims_measured(notebook: Notebook) -> list[str]:
         if not line.startswith(rows[identifier]["verdict"]) or contradicts(rows[identifier])
     ]
     for output in cells[shown[0]]["outputs"]:
-        html = re.findall(r"<td>(.*?)</td>", text_of(output["data"].get("text/html", "")))
+        html = re.findall(r"<td[^>]*>(.*?)</td>", text_of(output["data"].get("text/html", "")))
         if html != [cell for row in rows.values() for cell in row.values()]:
             complaints.append("the numbers as text and as HTML differ")
     return complaints
@@ -357,8 +399,8 @@ def claims_measured(notebook: Notebook) -> list[str]:
 
 def contradicts(row: dict[str, str]) -> bool:
     """Whether the numbers of a claim refute its verdict, by more than their rounding."""
-    least, largest = float(row["least"]), float(row["largest"])
-    bounds = [float(number) for number in re.findall(r"-?\d\S*", row["accepted"])]
+    least, largest = number_of(row["least"]), number_of(row["largest"])
+    bounds = [number_of(number) for number in re.findall(r"[-−]?\d\S*", row["accepted"])]
     low = -math.inf if row["accepted"].startswith("at most") else bounds[0]
     high = math.inf if row["accepted"].startswith("at least") else bounds[-1]
     # Shown with three digits: off by half a unit of the third, at most 0.5 %.
@@ -404,7 +446,9 @@ EVERY_NOTEBOOK: tuple[Gate, ...] = (
     no_errors,
     no_local_paths,
     figures_described,
+    tables_described,
     numbers_shown,
+    guesses_printed,
     cells_short,
     public_names_only,
     claims_compared,

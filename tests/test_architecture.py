@@ -28,8 +28,9 @@ LAYERS = [
     ["lab.sweep"],
     ["lab.reproduce"],
     ["lab"],
-    ["book.claims"],
-    ["book.scoreboard", "book.show"],
+    ["book.narrow", "book.show", "book.tables", "book.tidy"],
+    ["book.claims", "book.svg"],
+    ["book.scoreboard", "book.figures"],
     ["book"],
 ]
 ORDER = [module for layer in LAYERS for module in layer]

@@ -1,6 +1,5 @@
 """The stored chapters keep what the book promises, and the checks that say so can fail."""
 
-import base64
 import copy
 import json
 import re
@@ -15,6 +14,7 @@ import nbformat
 import pytest
 import yaml
 from conftest import BOOK, CHAPTERS, ROOT
+from PIL import Image, ImageChops
 
 from vaelib.book import claims
 
@@ -104,7 +104,11 @@ def test_a_class_gets_the_exercises_and_no_solution(
     assert text.count(":::{exercise}") == gates.prose(notebook).count(":::{exercise}")
     assert "Solution" not in text
     assert "dropdown" not in text
-    assert not any("hide-cell" in gates.tags(cell) for cell in handed_out.cells)
+    # No code is left after the last exercise.
+    last = max(n for n, c in enumerate(handed_out.cells) if c.cell_type == "markdown")
+    exercises = [n for n, c in enumerate(handed_out.cells) if ":::{exercise}" in c.source]
+    between = handed_out.cells[exercises[0] : last] if exercises else []
+    assert [cell.source for cell in between if cell.cell_type == "code"] == []
 
 
 def test_the_build_shows_the_stored_outputs_and_runs_nothing() -> None:
@@ -181,7 +185,8 @@ def scoreboard() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def shown(scoreboard: dict[str, Any]) -> str:
-    return "\n".join(text for cell in gates.code_cells(scoreboard) for text in gates.texts(cell))
+    text = "\n".join(text for cell in gates.code_cells(scoreboard) for text in gates.texts(cell))
+    return text.replace("\u00a0", " ")
 
 
 def board_rows(shown: str) -> list[tuple[str, str, str, str]]:
@@ -243,18 +248,29 @@ def figure_cell() -> dict[str, Any]:
     cell.metadata = {
         "mystnb": {"image": {"alt": "a line"}, "figure": {"caption": "A line.", "name": "fig-line"}}
     }
-    cell.outputs = [nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})]
+    cell.outputs = [nbformat.v4.new_output("display_data", {"image/svg+xml": "<svg/>"})]
     return cell
 
 
 SMALL = """(chap-small)=
 # Small
 
-**Asked:** *Is it?* Of 4 it is.
+:::{opening} fig-line
+*Is it?* Of 4 it is.
 
 **Needed:** Nothing.
+:::
 
-**Seen:** {numref}`fig-line`.
+{numref}`fig-line`
+
+:::{guess} number
+:answer: 4
+:high: 1000
+How many?
+
+---
+Of 4 it is.
+:::
 
 ## Further reading
 """
@@ -344,6 +360,14 @@ SPOILED = {
         gates.figures_described,
         lambda n: n["cells"][0].update(source="no"),
     ),
+    "table without a caption": (
+        gates.tables_described,
+        lambda n: code(n, 0).update(source="table({'x': [1]})"),
+    ),
+    "table with an empty caption": (
+        gates.tables_described,
+        lambda n: code(n, 0).update(source="shown = table(\n    {'x': [1]}, caption=''\n)"),
+    ),
     "number that no cell shows": (
         gates.numbers_shown,
         lambda n: n["cells"][0].update(source="It is 4.56 nats. See {numref}`fig-line`."),
@@ -352,6 +376,11 @@ SPOILED = {
         gates.numbers_shown,
         lambda n: code(n, 1)["metadata"]["mystnb"]["figure"].update(caption="It is 4.56 nats."),
     ),
+    "guess whose answer no cell prints": (
+        gates.guesses_printed,
+        lambda n: replace(n, ":answer: 4", ":answer: 5"),
+    ),
+    "chapter without an opening": (gates.framed, lambda n: replace(n, "{opening}", "{note}")),
     "long cell": (gates.cells_short, lambda n: code(n, 0).update(source="x = 1\n" * 26)),
     **{
         f"number of another form: {said}": (
@@ -439,6 +468,31 @@ def test_gate_notices(what: str) -> None:
     assert gate(notebook) != []
 
 
+@pytest.mark.parametrize(
+    ("source", "tags"),
+    [("table({'x': [1]}, caption='Ones.')", []), ("table({'x': [1]})", [gates.NUMBERS])],
+)
+def test_a_table_has_a_caption_or_is_the_numbers_of_a_figure(source: str, tags: list[str]) -> None:
+    notebook = small_book()
+    code(notebook, 0).update(source=source, metadata={"tags": tags})
+    assert gates.tables_described(notebook) == []
+
+
+@pytest.mark.parametrize("said", ["below 0.001", "of 0.0000437", "down by 12.35", "of 12.4"])
+def test_a_number_of_the_text_may_be_a_bound_or_have_a_true_minus_or_an_exponent(said: str) -> None:
+    notebook = small_book()
+    code(notebook, 0)["outputs"] = [stream("stdout", "< 0.001  −12.35  4.37e−05")]
+    replace(notebook, "Nothing.", f"It is {said}.")
+    assert gates.numbers_shown(notebook) == []
+
+
+def test_a_claim_below_zero_is_compared_with_its_true_minus() -> None:
+    row = {"least": "−1.50", "largest": "−0.5", "accepted": "−2 to 0", "verdict": "✓ holds"}
+    assert not gates.contradicts(row)
+    assert gates.contradicts({**row, "least": "−2.50"})
+    assert gates.contradicts({**row, "accepted": "at least −1"})
+
+
 def test_every_gate_is_seen_failing() -> None:
     assert {gate for gate, _ in SPOILED.values()} == {*gates.EVERY_NOTEBOOK, *gates.EVERY_CHAPTER}
 
@@ -468,12 +522,13 @@ def test_only_what_mnist_gives_is_stored(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_picture_of_the_readme_is_the_one_the_intro_computed() -> None:
-    stored = (BOOK / "_static" / "overview.png").read_bytes()
     intro = json.loads((BOOK / "index.ipynb").read_text(encoding="utf-8"))
-    pictures = [
-        base64.b64decode(gates.text_of(output["data"]["image/png"]))
+    drawing = next(
+        gates.text_of(output["data"]["image/svg+xml"])
         for cell in gates.code_cells(intro)
         for output in cell["outputs"]
-        if "image/png" in output.get("data", {})
-    ]
-    assert stored in pictures, "run `make notebooks`, which copies it"
+        if "image/svg+xml" in output.get("data", {})
+    )
+    with Image.open(BOOK / "_static" / "overview.png") as stored:
+        apart = ImageChops.difference(stored.convert("L"), run_notebooks.overview(drawing))
+    assert apart.getextrema()[1] <= 8, "run `make notebooks`, which makes it"

@@ -1,5 +1,6 @@
 """The explorables do what they say: by mouse, finger and keyboard, and as torch would."""
 
+import io
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -8,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from browser import DESK, HTML, PHONE, change_scheme, show
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
-from test_explorables_data import kept
+from test_explorables_data import decoded, kept
 
 from vaelib import linear_vae_optimum
-from vaelib.lab import Experiment
 
 HOME = {
     "latent-plane": "variational-autoencoder",
@@ -153,12 +154,6 @@ def test_it_is_alive_in_the_gallery_on_a_phone(phone: Page, name: str) -> None:
     assert alive(Explorable(phone, name))
 
 
-def test_the_start_page_opens_with_the_sliders(context: BrowserContext) -> None:
-    it = opened(context, "sixteen-sliders", "index")
-    place = it.section.evaluate("section => section.getBoundingClientRect().top + scrollY")
-    assert place < PHONE["height"]
-
-
 @pytest.mark.parametrize("scripts", ["off", "broken"])
 def test_without_its_script_a_figure_has_the_same_message(browser: Browser, scripts: str) -> None:
     context = browser.new_context(viewport=PHONE, java_script_enabled=scripts != "off")  # type: ignore[arg-type]
@@ -171,6 +166,9 @@ def test_without_its_script_a_figure_has_the_same_message(browser: Browser, scri
         assert figure.is_visible(), name
         assert len(figure.get_attribute("alt") or "") > 100
         assert section.locator(".explorable-stage").inner_html() == ""
+        # Nobody is told to move what cannot be moved.
+        assert not section.locator(".explorable-text").is_visible()
+        assert "On paper" in section.locator(".explorable-static p").inner_text()
     # Links are told from the text, even where no script has chosen between light and dark.
     link = page.locator(".bd-article p a.reference").first
     colour = "element => getComputedStyle(element).color"
@@ -240,27 +238,26 @@ def test_it_follows_the_theme(it: Explorable) -> None:
 # --- the decoders ---------------------------------------------------------------------------------
 
 
-def torchs(drawn: Any, experiment: str, z: torch.Tensor) -> bool:
-    """Whether pixels are those that the decoder of a stored run gives for these codes."""
-    right = Experiment.from_canonical(experiment).run().model().decode(z).flatten(1).numpy()
-    apart = np.abs(np.array(drawn) - right)
-    return apart.max() < 1e-2 and apart.mean() < LEVEL / 10
+def as_kept(drawn: Any, layers: list[dict[str, Any]], z: torch.Tensor) -> bool:
+    """Whether pixels are those that the kept weights give; these are compared with torch's
+    in test_explorables_data.py."""
+    return bool(np.abs(np.array(drawn) - decoded(layers, z.numpy())).max() < 1e-3)
 
 
-def test_the_sliders_decoder_is_torchs(desk: Desk) -> None:
+def test_the_sliders_decoder_computes_what_it_should(desk: Desk) -> None:
     z = torch.randn(200, 16, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     drawn = desk("sixteen-sliders").ask("given.map(z => it.decode(z))", z.tolist())
-    assert torchs(drawn, kept("sixteen-sliders")["experiment"], z)
+    assert as_kept(drawn, kept("sixteen-sliders")["decoder"], z)
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_the_planes_decoders_are_torchs(desk: Desk, which: int) -> None:
+def test_the_planes_decoders_compute_what_they_should(desk: Desk, which: int) -> None:
     model = kept("latent-plane")["models"][which]
     z = torch.rand(200, 2, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     z = (2 * z - 1) * model["reach"]
     decode = "given[1].map(z => it.decode(given[0], z))"
     drawn = desk("latent-plane").ask(decode, [model["name"], z.tolist()])
-    assert torchs(drawn, model["experiment"], z)
+    assert as_kept(drawn, model["decoder"], z)
 
 
 DRAW = {
@@ -338,7 +335,7 @@ def test_the_buttons_of_the_sliders(desk: Desk) -> None:
     it.press("zero all active")
     assert it.state["z"] == [0] * 16
     assert np.abs(np.array(it.state["pixels"]) - start["pixels"]).mean() > 10 * LEVEL
-    it.press("reset to the digit")
+    it.press("reset")
     assert it.state["z"] == start["z"]
     it.choose("3")
     assert it.state["digit"] == 3
@@ -392,13 +389,19 @@ def test_arrow_keys_move_the_point_and_nothing_else(desk: Desk) -> None:
 
 def test_draws_from_the_prior_are_draws_from_the_prior(desk: Desk) -> None:
     it = desk("latent-plane")
-    button = it.section.get_by_role("button", name="draw from the prior")
     drawn = []
-    for _ in range(40):
-        button.click()
-        drawn.append(it.state["z"])
-    assert np.abs(np.mean(drawn, 0)).max() < 0.7
-    assert 0.6 < np.std(drawn) < 1.4
+    for _ in range(3):
+        it.press("draw 20 from the prior")
+        drawn += it.ask("it.draws()")
+    assert len(drawn) == 60
+    assert np.abs(np.mean(drawn, 0)).max() < 0.6
+    assert 0.7 < np.std(drawn) < 1.3
+    canvases = it.section.locator(".plane-strip canvas")
+    of_the_autoencoder = canvases.evaluate_all("all => all.map(canvas => canvas.toDataURL())")
+    assert len(set(of_the_autoencoder)) == 20
+    it.choose("VAE")  # the same draws, by the other decoder
+    assert it.ask("it.draws()") == drawn[-20:]
+    assert canvases.first.evaluate("canvas => canvas.toDataURL()") != of_the_autoencoder[0]
 
 
 # --- the tug of war -------------------------------------------------------------------------------
@@ -432,8 +435,31 @@ def test_the_slider_of_training_moves_the_moment_and_the_order_does_not(desk: De
     shown, picture = it.state, it.picture()
     it.choose("survivors first")
     it.page.wait_for_timeout(600)  # the rows glide
-    assert it.state == shown
+    assert it.state == shown | {"sorted": True, "seen": True}
     assert it.picture() != picture
+
+
+def test_a_bet_is_placed_before_and_told_after(desk: Desk) -> None:
+    it, data = desk("tug-of-war"), kept("tug-of-war")
+    survivors = [j for j, moves in enumerate(data["mu_variance"][-1]) if moves > 0.05]
+    assert it.ask("it.survivors") == survivors
+    dead = next(j for j in range(16) if j not in survivors)
+    chosen = sorted([*survivors[:3], dead])
+    for j in chosen:
+        it.section.locator(".tug-bet").nth(j).click()
+    assert it.state["bets"] == chosen
+    assert "4 of 16 bets" in it.section.locator(".tug-score").inner_text()
+    it.set(moment=len(data["step"]) - 1)
+    told = it.section.locator(".tug-score").inner_text()
+    assert "You bet on 4, and 3 of them lived." in told
+    assert ", ".join(map(str, survivors[3:])) in told
+    assert it.section.locator(".tug-bet input").first.is_disabled()
+    it.choose("survivors first")
+    chart = it.section.locator(".tug-chart").text_content() or ""
+    assert f"alive: {len(survivors)}" in chart
+    assert "will" not in chart
+    it.press("bet again")
+    assert it.state == it.start
 
 
 def test_play_goes_on_pauses_and_never_starts_by_itself(desk: Desk) -> None:
@@ -497,24 +523,284 @@ def test_the_surface_can_be_dragged_and_the_slider_follows(desk: Desk) -> None:
 # --- a finger -------------------------------------------------------------------------------------
 
 
+def swipe(it: Explorable, place: str, start: tuple[float, float], by: tuple[float, float]) -> float:
+    """Move a finger from a place inside a part by so many pixels; return how far the page went."""
+    it.section.locator(place).first.evaluate("part => part.scrollIntoView({block: 'center'})")
+    box = it.section.locator(place).first.bounding_box()
+    assert box
+    scrolled = it.page.evaluate("scrollY")
+    x, y = box["x"] + start[0] * box["width"], box["y"] + start[1] * box["height"]
+    touch = it.page.context.new_cdp_session(it.page)
+    for step in range(12):
+        kind = "touchMove" if 0 < step < 11 else "touchEnd" if step else "touchStart"
+        points = [{"x": x + by[0] * step / 10, "y": y + by[1] * step / 10}] if step < 11 else []
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        it.page.wait_for_timeout(16)
+    it.settle()
+    return abs(it.page.evaluate("scrollY") - scrolled)
+
+
 @pytest.mark.parametrize(
-    ("name", "place", "moved"),
-    [("latent-plane", ".plane-field", "z"), ("water-level", ".water-surface", "beta")],
+    ("name", "place", "start"),
+    [
+        ("sixteen-sliders", "input[type=range]", (0.7, 0.5)),
+        ("latent-plane", ".plane-field", (0.3, 0.7)),
+        ("tug-of-war", "input[type=range]", (0.7, 0.5)),
+        ("tug-of-war", ".tug-bet", (0.5, 0.5)),
+        ("water-level", ".water-surface", (0.2, 0.5)),
+    ],
 )
-def test_a_finger_moves_the_thing_and_not_the_page(
-    phone: Page, name: str, place: str, moved: str
+def test_a_finger_that_scrolls_sets_nothing(
+    phone: Page, name: str, place: str, start: tuple[float, float]
 ) -> None:
     it = Explorable(phone, name)
-    it.section.locator(place).scroll_into_view_if_needed()
-    box = it.section.locator(place).bounding_box()
-    assert box
-    scrolled = phone.evaluate("scrollY")
-    x, y = box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"]
-    touch = phone.context.new_cdp_session(phone)
-    for step in range(7):
-        kind = "touchMove" if 0 < step < 6 else "touchEnd" if step else "touchStart"
-        points = [{"x": x + 3 * step, "y": y - 5 * step}] if step < 6 else []
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert swipe(it, place, start, (4, -150)) > 50
+    assert it.state == it.start
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "start", "by"),
+    [
+        ("sixteen-sliders", "input[type=range]", (0.5, 0.5), (60, 2)),
+        ("sixteen-sliders", "input[type=range]", (0.8, 0.5), (0, 0)),  # a tap
+        ("latent-plane", ".plane-handle", (0.5, 0.5), (20, 60)),
+        ("latent-plane", ".plane-field", (0.3, 0.3), (0, 0)),
+        ("tug-of-war", ".tug-bet", (0.5, 0.5), (0, 0)),
+        ("water-level", ".water-surface span", (0.5, 0.5), (0, -40)),
+        ("water-level", ".water-chart", (0.3, 0.1), (0, 0)),
+    ],
+)
+def test_a_finger_that_means_it_moves_the_thing_and_not_the_page(
+    phone: Page, name: str, place: str, start: tuple[float, float], by: tuple[float, float]
+) -> None:
+    it = Explorable(phone, name)
+    assert swipe(it, place, start, by) == 0
+    it.page.wait_for_timeout(400)  # a click comes after a tap
+    assert it.state != it.start
+
+
+@every
+def test_what_a_finger_needs_is_wide_enough(phone: Page, name: str) -> None:
+    it = Explorable(phone, name)
+    small = it.section.evaluate(
+        """section => [...section.querySelectorAll(
+             "button, input[type=range], label:has(> input), [tabindex='0'], .water-surface span")]
+             .map(part => [part.className || part.type, part.getBoundingClientRect()])
+             .filter(([, box]) => box.width && Math.min(box.width, box.height) < 24)
+             .map(([what, box]) => `${what}: ${box.width} x ${box.height}`)"""
+    )
+    assert small == []
+
+
+def test_on_its_side_a_phone_shows_the_picture_while_knobs_move(browser: Browser) -> None:
+    context = browser.new_context(
+        viewport={"width": 844, "height": 390}, has_touch=True, is_mobile=True
+    )
+    for page, rank in (("index", 15), ("sparsity", 12)):
+        it = opened(context, "sixteen-sliders", page)
+        it.section.locator("input[type=range]").nth(rank).scroll_into_view_if_needed()
+        box = it.section.locator(".sixteen-now").bounding_box()
+        assert box
+        assert box["y"] >= 40
+        assert box["y"] + box["height"] <= 390
+    context.close()
+
+
+# --- find the dead ones ---------------------------------------------------------------------------
+
+SHIFT = """window.shift = 0;
+new PerformanceObserver(list => list.getEntries().forEach(entry => {
+  if (!entry.hadRecentInput) window.shift += entry.value;
+})).observe({ type: "layout-shift", buffered: true });"""
+
+
+def network(key: str) -> dict[str, Any]:
+    return kept("sixteen-sliders" if key == "a" else f"sixteen-sliders-{key}")
+
+
+def wait_for(it: Explorable, condition: str) -> None:
+    it.page.wait_for_function(
+        f"section => {{ const state = section.explorable.state(); return {condition}; }}",
+        arg=it.section.element_handle(),
+    )
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_the_start_page_is_a_riddle_and_does_not_jump(
+    browser: Browser, size: dict[str, int]
+) -> None:
+    context = browser.new_context(viewport=size)  # type: ignore[arg-type]
+    context.add_init_script(SHIFT)
+    page = context.new_page()
+    page.route(
+        "**/*.woff2*", lambda route: route.abort()
+    )  # a font that comes late is another matter
+    page.goto((HTML / "index.html").as_uri())
+    page.wait_for_timeout(500)
+    assert page.evaluate("shift") < 0.05
+    it = Explorable(page, "sixteen-sliders")
+    page.evaluate("scrollTo(0, 0)")
+    top, stage = it.section.evaluate(
+        """section => [section.getBoundingClientRect().top + scrollY,
+                       section.querySelector(".explorable-stage").getBoundingClientRect().height]"""
+    )
+    assert top < 0.6 * size["height"]
+    # The picture that waits for the script has the height of what replaces it.
+    waiting = it.section.evaluate(
+        """section => {
+             delete section.dataset.live;
+             section.dataset.waiting = "";
+             return section.querySelector(".explorable-static").getBoundingClientRect().height;
+           }"""
+    )
+    assert waiting == pytest.approx(stage, abs=2)
+    context.close()
+
+
+def test_the_riddle_does_not_answer_itself(context: BrowserContext) -> None:
+    it = opened(context, "sixteen-sliders", "index")
+    rows = it.section.locator(".explorable-slider")
+    names = [name.replace("\n", "") for name in rows.locator("label[for]").all_inner_texts()]
+    assert names == [f"z{j}" for j in range(16)]  # in their own order
+    look = "input => [getComputedStyle(input).getPropertyValue('--accent'), input.value].join()"
+    looks = rows.locator("input[type=range]").evaluate_all(f"inputs => inputs.map({look})")
+    assert len(set(looks)) == 1  # in one colour, and in one place
+    seen = it.section.locator(".explorable-stage").inner_text()
+    assert "KL" not in seen
+    assert "nats" not in seen
+    knob = rows.locator("input[type=range]").nth(7)
+    knob.focus()
+    it.page.keyboard.press("End")
     it.settle()
-    assert it.state[moved] != it.start[moved]
-    assert phone.evaluate("scrollY") == scrolled
+    assert it.state["z"][7] == pytest.approx(3.0)  # the end of the line is the end of the slider
+    assert "turned" in (knob.get_attribute("aria-valuetext") or "")
+
+
+def test_the_riddle_is_scored_and_can_be_played_again(browser: Browser) -> None:
+    context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
+    it = opened(context, "sixteen-sliders", "index")
+    data = network("a")
+    dead = [j for j in range(16) if not data["active"][j]]
+    alive = [j for j in range(16) if data["active"][j]]
+    ticked = sorted([*dead[:-2], alive[0]])
+    for j in ticked:
+        it.section.get_by_role("checkbox", name="does nothing").nth(j).check()
+    assert it.state["dead"] == ticked
+    it.press("reveal")
+    assert it.state["revealed"]
+    assert it.ask("it.outcome()") == {"hits": dead[:-2], "misses": dead[-2:], "alarms": alive[:1]}
+    told = it.section.locator(".sixteen-score").inner_text()
+    assert f"{len(dead)} do nothing. You found {len(dead) - 2} and missed 2" in told
+    assert "1 false alarm" in told
+    assert "13 of 16 right" in told
+    groups = it.section.locator(".sixteen-group")
+    assert groups.nth(0).locator("legend").inner_text() == f"{len(alive)} work"
+    assert groups.nth(1).locator(".sixteen-verdict").all_inner_texts().count("missed") == 2
+    assert "2.52" in groups.nth(0).inner_text()  # the KL of z7
+    seen = [len(dead)]
+    for key in (*data["others"], "a"):
+        it.press("another network")
+        wait_for(it, f"state.network === '{key}'")
+        state = it.state
+        assert (state["revealed"], state["dead"]) == (False, [])
+        assert state["z"] == network(key)["digits"][7]
+        seen.append(network(key)["active"].count(False))
+        it.press("reveal")
+        assert f"{seen[-1]} of its 16 variables do nothing" in it.section.inner_text()
+    assert len(set(seen)) == len(data["others"]) + 1
+    context.close()
+
+
+# --- the address ----------------------------------------------------------------------------------
+
+ADDRESSES = {
+    "sixteen-sliders": ("net=c&digit=3&dead=0,15&shown=1&z7=-1.25", {"network": "c", "digit": 3}),
+    "latent-plane": ("model=vae&x=0.50&y=-1.25", {"model": "VAE", "z": [0.5, -1.25]}),
+    "tug-of-war": ("batch=1407&order=fate&bet=1,7", {"step": 1407, "sorted": True, "bets": [1, 7]}),
+    "water-level": ("beta=3.00&data=toy", {"beta": 3, "spectrum": "toy"}),
+}
+
+
+def test_the_address_holds_what_the_reader_did(browser: Browser) -> None:
+    """All of them on one page: set by the address, written back by a move, and by no other way."""
+    context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
+    page = context.new_page()
+    whole = "&".join(text for text, _ in ADDRESSES.values())
+    address = f"{(HTML / 'gallery.html').as_uri()}#{whole}"
+    page.goto(address)
+    sliders = Explorable(page, "sixteen-sliders")
+    wait_for(sliders, "state.network === 'c' && state.revealed")
+    assert sliders.state["z"][7] == -1.25
+    assert sliders.state["dead"] == [0, 15]
+    for name, (_, expected) in ADDRESSES.items():
+        assert Explorable(page, name).state.items() >= expected.items(), name
+    assert page.url == address  # nothing was written while nothing was moved
+    entries = page.evaluate("history.length")
+
+    water = Explorable(page, "water-level")
+    slider = water.section.locator("input[type=range]")
+    slider.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(500)
+    assert f"beta={water.state['beta']:.2f}" in page.url
+    assert all(part in page.url for part in whole.split("&") if "beta" not in part)
+    assert page.evaluate("history.length") == entries
+    # What is where it was at first is not in the address.
+    water.choose("MNIST")
+    sliders.press("reset")
+    page.wait_for_timeout(500)
+    assert "data=" not in page.url
+    assert "z7=" not in page.url
+    # A link within the page sets them too, and an anchor is no state.
+    page.evaluate("location.hash = 'beta=0.5'")
+    wait_for(water, "state.beta === 0.5")
+    page.evaluate("location.hash = 'the-latent-plane'")
+    page.wait_for_timeout(300)
+    assert water.state["beta"] == 0.5
+    context.close()
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["net=zz&digit=77&dead=99,x,,-1&z7=1e9&shown=", "batch=-5&x=NaN"]
+)
+def test_rubbish_in_the_address_does_no_harm(context: BrowserContext, rubbish: str) -> None:
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{(HTML / 'gallery.html').as_uri()}#{rubbish}")
+    for name in HOME:
+        assert alive(Explorable(page, name))
+    state = Explorable(page, "sixteen-sliders").state
+    assert state["network"] == "a"
+    assert state["dead"] == []
+    assert all(abs(z) <= 3 for z in state["z"])
+    assert complaints == []
+
+
+# --- contrast themes ------------------------------------------------------------------------------
+
+
+def test_in_a_contrast_theme_nothing_vanishes(browser: Browser) -> None:
+    context = browser.new_context(viewport=DESK, forced_colors="active")  # type: ignore[arg-type]
+    page = opened(context, "sixteen-sliders", "gallery").page
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    colour = "(part, pseudo) => getComputedStyle(part, pseudo).backgroundColor"
+
+    def stands_out(place: str, pseudo: str | None = None) -> bool:
+        part = page.locator(place).first
+        return part.evaluate(colour, pseudo) not in (ground, "rgba(0, 0, 0, 0)")
+
+    page.locator(".tug-bet").first.click()
+    Explorable(page, "sixteen-sliders").set(revealed=True)
+    assert stands_out(".explorable-choice :checked + span")
+    assert stands_out(".tug-bet :checked + span")
+    assert stands_out(".tug-play", "::before")
+    assert stands_out(".sixteen-kl", "::before")
+    # The parts of a slider can only be looked at: its line from end to end, and the thumb.
+    slider = Image.open(io.BytesIO(page.locator(".sixteen input[type=range]").first.screenshot()))
+    pixels = np.asarray(slider.convert("RGB")).astype(int)
+    seen = np.abs(pixels - pixels[0, 0]).sum(2) > 60
+    assert seen.any(0).mean() > 0.9
+    assert seen.sum(0).max() >= 14
+    context.close()

@@ -167,6 +167,7 @@ def test_the_changelog_has_a_section_for_this_version_first() -> None:
     assert len(heads) == log.count("\n## ")
     assert heads[0][0] == VERSION
     assert "unreleased" not in dict(heads[1:]).values()
+    assert str(CITATION.get("date-released", "unreleased")) == heads[0][1]
     kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert set(re.findall(r"^### (.*)$", log, re.M)) <= kinds
 

@@ -148,8 +148,8 @@ def test_the_run_read_by_the_package_is_the_same(dataset: str) -> None:
 # ---- the tables of two chapters -----------------------------------------------------------------
 
 
-def printed(chapter: str, header: str) -> tuple[list[list[float]], str]:
-    """The numbers below this header, and all else that the chapter's cells printed."""
+def printed(chapter: str, header: str) -> tuple[list[list[str]], str]:
+    """The rows below this header, and all else that the chapter's cells printed."""
     cells = json.loads((BOOK / chapter).read_text(encoding="utf-8"))["cells"]
     outputs = [out for cell in cells for out in cell.get("outputs", [])]
     texts = ["".join(out.get("text", out.get("data", {}).get("text/plain", ""))) for out in outputs]
@@ -159,11 +159,22 @@ def printed(chapter: str, header: str) -> tuple[list[list[float]], str]:
         for lines in map(str.splitlines, texts)
         if lines and re.split(r" {2,}", lines[0].strip()) == columns
     )
-    return [[float(word) for word in row.split()] for row in rows], "".join(texts)
+    return [re.split(r" {2,}", row.strip()) for row in rows], "".join(texts)
 
 
-def rounded(*columns: Floats) -> list[list[float]]:
-    return [[float(f"{value:.3g}") for value in row] for row in zip(*columns, strict=True)]
+def shows(text: str, value: float) -> bool:
+    """Whether a table shows this value so: rounded to its last digit, or as a bound."""
+    sign, _, digits = text.replace("−", "-").rpartition(" ")
+    number = float(digits)
+    if sign:
+        return 0 <= value < number if sign == "<" else number < value <= 0
+    return abs(value - number) <= 0.501 * 10.0 ** -len(digits.partition(".")[2])
+
+
+def assert_shown(rows: list[list[str]], *columns: Floats) -> None:
+    assert len(rows) == len(columns[0])
+    for row, values in zip(rows, zip(*columns, strict=True), strict=True):
+        assert all(map(shows, row, values)), f"{row} is not {values}"
 
 
 def test_the_chapter_on_sparsity_prints_these_numbers() -> None:
@@ -175,7 +186,7 @@ def test_the_chapter_on_sparsity_prints_these_numbers() -> None:
     var_mu, sigma2, kl, gain = (
         expected[name][order] for name in ("mu_variance", "mean_variance", "kl", "gain")
     )
-    assert rows == rounded(order, var_mu, sigma2, var_mu + sigma2, kl, gain)
+    assert_shown(rows, order, var_mu, sigma2, var_mu + sigma2, kl, gain)
     assert f"latent variables: {int((var_mu > 0.01).sum())}\n" in texts
 
 
@@ -211,14 +222,22 @@ def test_the_chapter_on_the_linear_case_prints_the_trained_linear_vae_and_its_op
     above = np.maximum(eigenvalues, 1)
     rows, _ = printed(
         "linear-case.ipynb",
-        "λ | Var μ predicted | trained | σ² predicted | trained | KL predicted | trained",
+        "λ | Var μ predicted | exact loss | on pixels | on directions | λ − βη² | "
+        "singular value² of W",
     )
-    assert rows == rounded(
-        eigenvalues,
-        1 - 1 / above,
-        var_mu[order],
-        1 / above,
-        np.exp(logvar[order]),
-        np.log(above) / 2,
-        kl[order],
+    optimum, height = 1 - 1 / above, above - 1
+    assert_shown(
+        [row[:4] + row[5:] for row in rows],
+        *(eigenvalues, optimum, optimum, var_mu[order], height, height),
     )
+    ways, _ = printed(
+        "linear-case.ipynb", "way | Var μ | σ² | KL (nats) | sum of Var μ / predicted"
+    )
+    away = (
+        var_mu[order] - optimum,
+        np.exp(logvar[order]) - 1 / above,
+        kl[order] - np.log(above) / 2,
+    )
+    furthest = [np.abs(difference).max() for difference in away]
+    (pixels,) = (row[1:] for row in ways if row[0] == "trained on pixels")
+    assert_shown([pixels], *np.array([*furthest, var_mu.sum() / optimum.sum()])[:, None])

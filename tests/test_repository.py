@@ -6,7 +6,7 @@ import pytest
 from conftest import BOOK
 
 sys.path.insert(0, str(BOOK / "_ext"))
-from repository import address, git_remote
+from repository import address, git_remote, site
 
 CI = {"GITHUB_REPOSITORY": "someone/fork", "GITHUB_SERVER_URL": "https://forge.example"}
 KNOWN = "https://forge.example/authors/book"
@@ -42,3 +42,19 @@ def test_no_git_no_remote(tmp_path, monkeypatch):
     assert git_remote(tmp_path) == ""
     monkeypatch.setenv("PATH", "")
     assert git_remote(tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("environment", "configured", "expected"),
+    [
+        ({}, "", ""),
+        ({}, "https://book.example", "https://book.example/"),
+        ({"GITHUB_REPOSITORY": "Some/Book"}, "", "https://some.github.io/Book/"),
+        ({"GITHUB_REPOSITORY": "some/some.github.io"}, "", "https://some.github.io/"),
+        ({"GITHUB_REPOSITORY": "a/b"}, "https://book.example/", "https://book.example/"),
+        # Another forge publishes elsewhere, and nobody has said where.
+        (CI, "", ""),
+    ],
+)
+def test_the_address_of_the_pages(environment, configured, expected):
+    assert site(environment, configured) == expected

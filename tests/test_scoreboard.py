@@ -3,11 +3,11 @@
 import json
 import locale
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
-from vaelib.book import Claim, Verdict, claims, scoreboard, show_verdicts
+from vaelib.book import Claim, Verdict, claims, scoreboard, show_tally, show_verdicts
 from vaelib.book.scoreboard import chapters
 
 CLAIMS = {
@@ -34,7 +34,7 @@ def chapter(title, *checked, tables=None):
     for rows in [[row for _, row in checked]] if tables is None else tables:
         lines = ["   ".join(row.split()).replace("_", " ") for row in [HEADER, *rows]]
         texts += ["\n".join(lines), "<Figure>"]
-    shown = [{"data": {"image/png": ""}}, *({"data": {"text/plain": text}} for text in texts)]
+    shown = [{"data": {"image/svg+xml": ""}}, *({"data": {"text/plain": text}} for text in texts)]
     return {
         "cells": [
             cell("markdown", source=["(label)=\n", f"{title}\n"]),
@@ -139,12 +139,39 @@ def test_verdicts_are_shown_with_source_link_and_reason():
         "| verdict | claim | published | measured | accepted |",
         "|---|---|---|---|---|",
         "| ✓ holds | Some.<br>this book · {ref}`count <claim-count>` "
-        f"| about 8 | 6 (2 values) | 2 to 9{why}",
+        f"| about 8 | 6 (2\u00a0values) | 2 to 9{why}",
         "| **✗ FAILS** | Überall klein.<br>this book · {ref}`error <claim-error>`"
         f"<br>**Why it fails:** Deep. | – | 4.00 | 0 to 3{why}",
         "| **✗ FAILS** | It is 1.<br>{cite:t}`asperti2019` · {ref}`law <claim-law>`"
         f"<br>**Why it fails:** not known | – | 4.00 | 0.8 to 1.2{why}",
     ]
+
+
+def test_the_numbers_are_read_with_their_true_minus():
+    verdict = Verdict(CLAIMS["law"], "a", "A", True, 3, "−1.50", "4.37e−05", "2")
+    assert verdict.numbers == (-1.5, 4.37e-05, 2)
+
+
+HOLDS = Verdict(CLAIMS["count"], "a", "A & B", True, 2, "6", "6", "6")
+FAILS = Verdict(CLAIMS["error"], "b", "C", False, 1, "4.00", "4.00", "4.00")
+BEFORE = Verdict(replace(CLAIMS["law"], kind="before"), "b", "C", True, 1, "1", "1", "1")
+
+
+def test_the_tally_counts_and_has_a_mark_for_each_claim():
+    assert repr(show_tally([HOLDS, FAILS, BEFORE])).splitlines() == [
+        "2 of 3 claims hold. 1 fails, and the page says why. "
+        "Of the 1 whose interval was set before the runs, 1 hold.",
+        "A & B  ✓",
+        "C      ✗✓",
+    ]
+    assert repr(show_tally([HOLDS])).startswith("1 of 1 claims hold. None fails.\n")
+
+
+def test_the_tally_of_a_page_leads_to_what_failed():
+    page = show_tally([HOLDS, FAILS])._repr_html_()
+    assert re.findall('href="([^"]*)"', page) == ["#verdict-error"]
+    text = " ".join(re.sub("<[^>]*>", " ", page).split())
+    assert text == "1 of 2 claims hold. 1 fails, and the page says why. A &amp; B ✓ C ✗"
 
 
 def test_markup_in_a_sentence_is_shown_as_it_is():

@@ -6,7 +6,6 @@ import torch
 from scipy.spatial import cKDTree
 
 from vaelib import empty_and_missed, nearest, principal_components, theory
-from vaelib.book import each
 from vaelib.lab import Experiment, Run, count_active, count_used, gather
 
 
@@ -66,9 +65,3 @@ def test_runs_are_counted_one_by_one() -> None:
 def test_an_experiment_with_seeds_differs_in_nothing_else() -> None:
     expected = [Experiment(beta=2, seed=3), Experiment(beta=2, seed=5)]
     assert Experiment(beta=2).with_seeds((3, 5)) == expected
-
-
-def test_numbers_side_by_side() -> None:
-    assert each(torch.tensor([8, 7])) == "8 7"
-    assert each([0.12345, -99.96, -1234.5]) == "0.123 -100 -1234"
-    assert each(torch.tensor([1.0, -2.25]), "+.1f") == "+1.0 -2.2"

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 import yaml
 from conftest import CHAPTERS, ROOT
 
-from vaelib.book import Claim, Verdict, show_verdicts, table
+from vaelib.book import Claim, Verdict, show_tally, show_verdicts, table
 from vaelib.book.claims import load_claims
 
 # ---- nothing is executed ------------------------------------------------------------------------
@@ -96,10 +97,17 @@ def test_claims_are_data_not_programs(tmp_path: Path, value: str) -> None:
 
 def test_text_in_a_table_stays_text() -> None:
     hostile = "<script>alert(1)</script>"
-    shown = table({hostile: [hostile, "<img src=x onerror=alert(1)>"]})._repr_html_()
+    cells = {hostile: [hostile, "<img src=x onerror=alert(1)>"]}
+    shown = table(cells, caption=hostile, name=f'"{hostile}')._repr_html_()
     assert not re.search(r"<(script|img)", shown)
-    claim = Claim("id", hostile, "this book", 0, 1, hostile, published=hostile, fails=hostile)
-    shown = show_verdicts([Verdict(claim, "01", "Title", False, 1, "2", "2", "2")]).data
+    assert shown.startswith('<table class="table" id="&quot;')
+    claim = Claim(
+        f'"{hostile}', hostile, "this book", 0, 1, hostile, published=hostile, fails=hostile
+    )
+    verdict = Verdict(claim, "01", hostile, False, 1, "2", "2", "2")
+    assert not re.search("<(script|img)", show_tally([verdict])._repr_html_())
+    claim = replace(claim, id="id")
+    shown = show_verdicts([replace(verdict, claim=claim)]).data
     assert not re.search(r"(?<!\\)<(script|img)", shown)
 
 

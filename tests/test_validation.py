@@ -17,7 +17,12 @@ import run_notebooks
 import runs
 import validate_book
 
-FIGURE = "from matplotlib import pyplot\npyplot.figure().text(0, 0, 'x')\npyplot.show()"
+FIGURE = """from matplotlib import pyplot
+from vaelib.book import use_style
+use_style()
+pyplot.plot([0, 1, 2], [0, 1, 4], label="square")
+pyplot.legend()
+pyplot.show()"""
 CLAIM = "nbval-check-output"
 SOURCES = {"1 + 1": [], "print(1)": [], 'print("✓ holds · tiny")': [CLAIM], FIGURE: []}
 # What is changed of what is stored, and what is to be said of it.
@@ -25,6 +30,11 @@ CHANGED = {
     "In [1]": ('"2"', '"3"', ["-3", "+2"]),
     "In [2]": ('"1\\n"', '"7\\n"', ["-7", "+1"]),
     "In [3]": ("✓ holds", "✗ FAILS", ["-✗ FAILS · tiny", "+✓ holds · tiny"]),
+    "In [4]": (
+        ">square<",
+        ">cube<",
+        ["the figure differs: svg > text[19]: stored 'cube', new 'square'"],
+    ),
 }
 
 
@@ -96,7 +106,8 @@ def test_each_difference_is_shown_as_stored_and_new_and_no_other_cell_fails(
     found = reports(True, spoiled(tiny), tmp_path, environment)
     assert list(found) == [*CHANGED, "In [5]", "In [6]"]
     for cell, (*_, lines) in CHANGED.items():
-        assert [line for line in found[cell] if re.match(r"[-+](?![-+])", line)] == lines
+        shown = r"[-+](?![-+])|the figure"
+        assert [line for line in found[cell] if re.match(shown, line)] == lines
     assert any("ZeroDivisionError" in line for line in found["In [5]"])
     assert "+no font" in found["In [6]"]
 

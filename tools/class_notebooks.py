@@ -16,15 +16,19 @@ SOLUTION = re.compile(r"^:::\{admonition\} Solution\n:class: dropdown\n.*?^:::\n
 
 
 def without_solutions(notebook: nbformat.NotebookNode) -> None:
-    """Take the folded cells and the folded solutions out of a chapter."""
-    notebook.cells = [
-        cell for cell in notebook.cells if "hide-cell" not in cell.metadata.get("tags", [])
-    ]
+    """Take the solutions out of a chapter, and the cells of code that follow each."""
+    kept, solved = [], False
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
+            # The cells after a solution that ends the text are its own, as in the page.
+            ends = [solution.end() for solution in SOLUTION.finditer(cell.source)]
+            solved = bool(ends) and not cell.source[ends[-1] :].strip()
             cell.source = SOLUTION.sub("", cell.source).rstrip()
             # Pictures are where they were.
             cell.source = cell.source.replace("](_static/", "](../../book/_static/")
+        if cell.cell_type == "markdown" or not solved:
+            kept.append(cell)
+    notebook.cells = kept
 
 
 def main() -> None:

@@ -1,9 +1,12 @@
-"""Write what the explorables show: ``book/_static/explorables/NAME.data.js`` and ``NAME.png``.
+"""Write what the explorables show: ``book/_static/explorables/NAME.data.js``, ``NAME.png`` and
+``NAME-dark.png``.
 
 usage: explorables.py [FOLDER]
 
 Everything comes from stored runs and, for codes of test digits and the spectrum, from MNIST itself.
-The weights are kept in 16 bits, which changes no pixel by a thousandth.
+The wide layers of a decoder, nearly all of its weights, are kept in 8 bits and the others in 16.
+That changes the average pixel by less than half of one of 255 grey levels, and none by a sixth of
+the whole scale.
 """
 
 import base64
@@ -11,6 +14,8 @@ import io
 import json
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +23,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib import ticker
+from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor, nn
 
 from vaelib import encode_images, linear_vae_optimum, load, principal_components
-from vaelib.book import COLOURS, show_images, use_style
+from vaelib.book import COLOURS, DIGIT_COLOURS, use_style
 from vaelib.lab import Experiment, Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,26 +43,57 @@ PLANE = {
     kind: Experiment(dataset=DATASET, model=kind, hidden=(128, 64), latent=2, epochs=10)
     for kind in ("Autoencoder", "VAE")
 }
-SIXTEEN = Experiment(dataset=DATASET)
 FILMED = Experiment(dataset=DATASET, snapshots=10)
+# The networks of the sixteen sliders, in the order in which the page deals them.
+SIXTEEN = {
+    "a": ("Glorot's first weights, seed 0", Experiment(dataset=DATASET)),
+    "b": (
+        "PyTorch's first weights, seed 5",
+        Experiment(dataset=DATASET, initialisation="torch", seed=5),
+    ),
+    "c": ("Glorot's first weights, seed 3", Experiment(dataset=DATASET, seed=3)),
+    "d": ("as A, but rounded by another processor", FILMED),
+}
 TOY = [5.0, 3.0, 1.5, 0.8, 0.4, 0.1]
 
 
 # --- packing ------------------------------------------------------------------------------------
 
 
+WIDE = 10_000  # weights: layers of more are kept in 8 bits
+
+
 def packed(kind: str, numbers: Tensor | np.ndarray) -> dict[str, str]:
-    """Numbers of one of numpy's kinds as text, little end first."""
+    """Numbers of one of numpy's kinds as text: bytes one by one, others in base64, lowest first.
+
+    Most bytes are near 0 and become letters of ASCII: what a server packs of the text is then as
+    small as if it packed the bytes.
+    """
     raw = np.ascontiguousarray(numbers, np.dtype(kind).newbyteorder("<"))
+    if kind == "int8":
+        letters = raw.astype(int).ravel() + 79
+        letters[letters < 32] += 256
+        return {"kind": kind, "text": "".join(map(chr, letters))}
     return {"kind": kind, "base64": base64.b64encode(raw.tobytes()).decode()}
+
+
+def unpacked(packed: dict[str, str]) -> np.ndarray:
+    """The numbers again."""
+    if "text" in packed:
+        letters = np.array([*map(ord, packed["text"])])
+        return (letters - 79 - 256 * (letters > 206)).astype(np.int8)
+    raw = base64.b64decode(packed["base64"])
+    return np.frombuffer(raw, np.dtype(packed["kind"]).newbyteorder("<"))
 
 
 def packed_layer(layer: nn.Linear) -> dict[str, Any]:
     """One layer: each row of the weights in whole steps of its own."""
-    step = (layer.weight.abs().amax(1, keepdim=True) / 32767).clamp(min=1e-30)
+    bits = 8 if layer.weight.numel() > WIDE else 16
+    most = 2 ** (bits - 1) - 1
+    step = (layer.weight.abs().amax(1, keepdim=True) / most).clamp(min=1e-30)
     return {
         "inputs": layer.in_features,
-        "weight": packed("int16", (layer.weight / step).round()),
+        "weight": packed(f"int{bits}", (layer.weight / step).round()),
         "step": packed("float32", step),
         "bias": packed("float32", layer.bias),
     }
@@ -106,14 +143,17 @@ def latent_plane() -> dict[str, Any]:
     return {"models": models, "labels": packed("uint8", labels)}
 
 
-def sixteen_sliders() -> dict[str, Any]:
+def sixteen_sliders(key: str = "a") -> dict[str, Any]:
     """What the encoder says of one digit of each kind, the decoder, and what each variable is."""
-    data, run = load(DATASET), SIXTEEN.run()
+    about, experiment = SIXTEEN[key]
+    data, run = load(DATASET), experiment.run()
     first = [int((data.test_labels == digit).nonzero()[0]) for digit in range(10)]
     codes, _ = encode_images(run.model(), data.test_images[first])
     statistics = run.statistics
     return {
-        "experiment": SIXTEEN.canonical,
+        "experiment": experiment.canonical,
+        "about": about,
+        "others": [other for other in SIXTEEN if other != "a"],
         "digits": rounded(codes),
         "mu_variance": rounded(statistics.var_mu),
         "mean_variance": rounded(statistics.mean_sigma2),
@@ -157,97 +197,127 @@ def water_level() -> dict[str, Any]:
 
 # --- the same on paper, and where scripts are off -----------------------------------------------
 
+# By day and by night, in the colours of custom.css. The pictures have no ground of their own.
+INKS = {
+    "": {"text": "#222832", "faint": "#D1D5DA", "sigma": "#A3B1C4", "water": "#8AA0B8", **COLOURS},
+    "-dark": {
+        **{"text": "#CED6DD", "faint": "#48566B", "sigma": "#7D8B9F", "water": "#94A9C0"},
+        **{"active": "#4BA6DC", "inactive": "#F0B840", "kl": "#F08243"},
+        **{"reconstruction": "#35C598", "prior": "#9AA3B2"},
+    },
+}
+# A phone's column: type of 10 points is still 11 px high there.
+WIDTH = 4.5
 
-# The digits' colours in explorables.css (--digit-0 and so on).
-DIGITS = (
-    *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"),
-    *("#A0674F", "#56B4E9", "#80868F", "#B3A700", "#8A63D2"),
-)
+
+def use_ink(ink: dict[str, str]) -> None:
+    """Set matplotlib to the style of the book, in these colours, on no ground."""
+    use_style()
+    names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    plt.rcParams.update(dict.fromkeys(names, ink["text"]))
+    plt.rcParams.update({"grid.color": ink["faint"], "savefig.transparent": True})
+    plt.rcParams.update({"savefig.dpi": 200, "font.size": 10, "legend.labelcolor": ink["text"]})
 
 
-def draw_latent_plane(data: dict[str, Any]) -> None:
+def sheet(images: Tensor, columns: int, gap: int = 2) -> np.ma.MaskedArray[Any, Any]:
+    """Images in rows, with gaps through which the ground is seen."""
+    n, _, height, width = images.shape
+    padded = np.full((n, height + gap, width + gap), np.nan)
+    padded[:, :height, :width] = images[:, 0]
+    grid = padded.reshape(n // columns, columns, height + gap, width + gap).transpose(0, 2, 1, 3)
+    whole = grid.reshape(n // columns * (height + gap), columns * (width + gap))
+    return np.ma.masked_invalid(whole[:-gap, :-gap])
+
+
+def show_sheet(ax: Axes, images: Tensor, columns: int) -> None:
+    """Draw a sheet alone, without axes."""
+    ax.imshow(sheet(images, columns), cmap="gray", vmin=0, vmax=1)
+    ax.axis("off")
+
+
+def draw_latent_plane(data: dict[str, Any], ink: dict[str, str]) -> None:
     """Codes of both models, and what the decoder draws at ten dots in a row."""
-    labels = np.frombuffer(base64.b64decode(data["labels"]["base64"]), np.uint8)
-    ink = np.array(DIGITS)[labels]
-    figure, axes = plt.subplots(2, 2, figsize=(7.4, 5.2), height_ratios=(5, 1))
+    colours = np.array(DIGIT_COLOURS)[unpacked(data["labels"])]
+    figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 3.9), height_ratios=(5, 1))
     for (ax, below), model in zip(axes.T, data["models"], strict=True):
-        codes = np.frombuffer(base64.b64decode(model["codes"]["base64"]), "<i2") * CODE_STEP
-        ax.scatter(*codes.reshape(-1, 2).T, c=ink, s=4, alpha=0.6)
+        codes = unpacked(model["codes"]) * CODE_STEP
+        ax.scatter(*codes.reshape(-1, 2).T, c=colours, s=3, alpha=0.7, lw=0)
         for radius in (1, 2, 3):
-            ring = plt.Circle((0, 0), radius, fill=False, lw=1, ls="--", zorder=3)
+            ring = plt.Circle((0, 0), radius, fill=False, lw=1, ls="--", zorder=3, ec=ink["text"])
             ax.add_patch(ring)
         reach = model["reach"]
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", title=model["name"])
-        ax.set(xlabel="$z_0$", ylabel="$z_1$")
-        row = torch.linspace(-0.8, 0.8, 10, dtype=torch.float64) * reach
+        row = torch.linspace(-0.8, 0.8, 6, dtype=torch.float64) * reach
         dots = torch.stack([row, torch.zeros_like(row)], 1)
-        ax.plot(*dots.T, "ko", ms=4, mec="w")
-        drawn = PLANE[model["name"]].run().model().decode(dots)
-        show_images(drawn, ax=below, title="decoded at the ten dots")
-    key = [plt.Line2D([], [], ls="", marker="o", ms=4, color=colour) for colour in DIGITS]
-    key.append(plt.Line2D([], [], ls="--", lw=1, color="black"))
-    names = [*map(str, range(10)), "prior: 1, 2, 3 σ"]
+        ax.plot(*dots.T, "o", ms=5, color=ink["text"], mec="white")
+        show_sheet(below, PLANE[model["name"]].run().model().decode(dots), 6)
+        below.set_title("decoded at the dots", fontsize=10)
+    key = [plt.Line2D([], [], ls="", marker="o", ms=5, color=colour) for colour in DIGIT_COLOURS]
+    key.append(plt.Line2D([], [], ls="--", lw=1, color=ink["text"]))
+    names = [*map(str, range(10)), "prior, 1 to 3 σ"]
     figure.legend(
-        key, names, ncols=11, loc="outside upper center", handletextpad=0.2, columnspacing=0.9
+        *(key, names), ncols=6, loc="outside lower center", handletextpad=0.3, columnspacing=0.8
     )
 
 
-def draw_sixteen_sliders(data: dict[str, Any]) -> None:
-    """One digit, each variable turned from end to end, sorted by Var μ."""
-    model = SIXTEEN.run().model()
-    turns = torch.linspace(-2.5, 2.5, 11, dtype=torch.float64)
-    order = np.argsort(data["mu_variance"])[::-1].copy()
-    rows = []
-    for j in order:
-        z = torch.tensor(data["digits"][7], dtype=torch.float64).repeat(len(turns), 1)
-        z[:, j] = turns
-        rows.append(model.decode(z))
-    _, axes = plt.subplots(1, 2, figsize=(7.4, 3.4))
-    active = sum(data["active"])
-    for ax, part, title in zip(
-        axes, (rows[:active], rows[active:]), ("move and count", "move nothing"), strict=True
-    ):
-        show_images(torch.cat(part), columns=11, ax=ax, title=f"{len(part)} variables that {title}")
+def draw_sixteen_sliders(data: dict[str, Any], ink: dict[str, str]) -> None:
+    """One digit, each variable turned from end to end, in their own order: a riddle."""
+    model = SIXTEEN["a"][1].run().model()
+    turns = torch.linspace(-2.5, 2.5, 7, dtype=torch.float64)
+    _, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.65))
+    for ax, variables in zip(axes, (range(8), range(8, 16)), strict=True):
+        z = torch.tensor(data["digits"][7], dtype=torch.float64).repeat(8, len(turns), 1)
+        for row, j in enumerate(variables):
+            z[row, :, j] = turns
+        show_sheet(ax, model.decode(z.flatten(0, 1)), len(turns))
+        for row, j in enumerate(variables):
+            ax.text(-6, 30 * row + 14, f"$z_{{{j}}}$", ha="right", va="center")
 
 
-def draw_tug_of_war(data: dict[str, Any]) -> None:
+def draw_tug_of_war(data: dict[str, Any], ink: dict[str, str]) -> None:
     """Gain and KL of all variables at four moments, with the digits of that moment."""
     steps, film = np.array(data["step"]), FILMED.run().history["snapshots"]
     order = np.argsort(data["mu_variance"][-1])[::-1]
     chosen = [int(np.abs(steps - 469 * epoch).argmin()) for epoch in (0.3, 1, 4, 20)]
-    fig, axes = plt.subplots(2, 4, figsize=(7.4, 3.6), height_ratios=(3, 1), sharey="row")
+    fig, axes = plt.subplots(2, 4, figsize=(WIDTH, 3.6), height_ratios=(3, 1), sharey="row")
     places = np.arange(16)
     for (ax, below), moment in zip(axes.T, chosen, strict=True):
         gain = np.maximum(np.array(data["gain"][moment])[order], 0)
         kl = np.array(data["kl"][moment])[order]
-        ax.barh(places, np.log1p(gain), color=COLOURS["reconstruction"], label="gain")
-        ax.barh(places, -np.log1p(kl), color=COLOURS["kl"], label="KL")
-        ax.set(title=f"{steps[moment]} minibatches", yticks=[], xlim=(-1.6, 4.6))
-        ax.set_xticks([-np.log1p(2), 0, np.log1p(2), np.log1p(50)], ["2", "0", "2", "50"])
-        show_images(film[moment][:6], columns=3, ax=below)
+        ax.barh(places, np.log1p(gain), color=ink["reconstruction"], label="gain")
+        ax.barh(places, -np.log1p(kl), color=ink["kl"], label="KL")
+        ax.set(title=f"{steps[moment]:,}", yticks=[], xlim=(-1.6, 4.6))
+        ax.set_xticks([-np.log1p(2), np.log1p(2), np.log1p(50)], ["2", "2", "50"])
+        show_sheet(below, torch.as_tensor(film[moment][:6]) / 255, 3)
     axes[0, 0].invert_yaxis()  # of all, for they share it
     axes[0, 0].set_ylabel("variables")
-    axes[0, 0].legend(loc="lower right", fontsize=8)
-    fig.supxlabel("KL ← nats per image → gain", fontsize=9)
+    fig.suptitle("after so many minibatches", fontsize=10)
+    fig.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        ncols=2,
+        loc="outside lower center",
+        title="nats per image, on a logarithmic scale",
+        title_fontsize=10,
+    )
 
 
-def draw_water_level(data: dict[str, Any]) -> None:
+def draw_water_level(data: dict[str, Any], ink: dict[str, str]) -> None:
     """Eigenvalues as bars, the water at β = 1, and the variances of the variables below."""
     spectrum = np.array(data["spectra"][0]["eigenvalues"])[:20]
     optimum = linear_vae_optimum(torch.tensor(spectrum), noise_variance=1.0)
     places = np.arange(1, len(spectrum) + 1)
-    colours = [COLOURS["active"] if value > 1 else COLOURS["inactive"] for value in spectrum]
-    _, (ax, below) = plt.subplots(2, 1, figsize=(7.4, 4.2), sharex=True)
+    colours = [ink["active"] if value > 1 else ink["inactive"] for value in spectrum]
+    _, (ax, below) = plt.subplots(2, 1, figsize=(WIDTH, 3.8), sharex=True, height_ratios=(3, 2))
     ax.bar(places, spectrum, color=colours)
-    ax.axhspan(0, 1, color=COLOURS["prior"], alpha=0.25, lw=0)
-    ax.axhline(1, color=COLOURS["prior"], lw=1.5)
-    ax.text(20.4, 1.05, "water level β η² = 1", ha="right", va="bottom", fontsize=9)
-    ax.set(ylabel="eigenvalue", title="MNIST: what is under water drowns")
-    below.bar(places, optimum.var_mu, color=COLOURS["active"], label="Var μ")
-    below.bar(places, optimum.sigma2, bottom=optimum.var_mu, color="#CBD5E1", label="σ²")
-    below.set(ylabel="variance", xlabel="variable")
-    below.xaxis.set_major_locator(ticker.MultipleLocator(1))
-    below.legend(loc="upper right", ncols=2, frameon=True, fontsize=8)
+    ax.axhspan(0, 1, color=ink["water"], alpha=0.5, lw=0)
+    ax.axhline(1, color=ink["prior"], lw=1.5)
+    ax.text(20.4, 1.1, "water level β η² = 1", ha="right", va="bottom")
+    ax.set(ylabel="eigenvalue λ", title="MNIST: what is under water drowns")
+    below.bar(places, optimum.var_mu, color=ink["active"], label="Var μ")
+    below.bar(places, optimum.sigma2, bottom=optimum.var_mu, color=ink["sigma"], label="σ²")
+    below.set(ylabel="variance", xlabel="variable", ylim=(0, 1.55), yticks=[0, 1])
+    below.xaxis.set_major_locator(ticker.FixedLocator([1, 5, 10, 15, 20]))
+    below.legend(loc="upper right", ncols=2)
 
 
 EXPLORABLES = {
@@ -262,14 +332,25 @@ def save_still(path: Path) -> None:
     """Save the figure in 256 colours, a third of the size."""
     buffer = io.BytesIO()
     plt.savefig(buffer, format="png")
-    picture = Image.open(buffer).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture = Image.open(buffer).convert("RGBA")
+    picture = picture.crop(picture.getbbox())  # no empty margins
+    picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
 
 
 def script(name: str, data: dict[str, Any]) -> str:
     """The file that a page loads."""
-    text = json.dumps(data, separators=(",", ":"))
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     return f'// Made by `make explorables`.\nExplorables.provide("{name}", {text});\n'
+
+
+def collections() -> dict[str, Callable[[], dict[str, Any]]]:
+    """What makes each file of data: one for each explorable, and those that are asked for."""
+    more = {
+        f"sixteen-sliders-{key}": partial(sixteen_sliders, key) for key in SIXTEEN if key != "a"
+    }
+    return {name: collect for name, (collect, _) in EXPLORABLES.items()} | more
 
 
 def main() -> None:
@@ -279,15 +360,18 @@ def main() -> None:
         raise SystemExit(f"explorables: they show {DATASET}, which is not at hand")
     folder = Path(sys.argv[1]) if sys.argv[1:] else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (collect, draw) in EXPLORABLES.items():
+    for name, collect in collections().items():
         data = collect()
-        (folder / f"{name}.data.js").write_text(script(name, data), encoding="utf-8")
-        use_style()
-        draw(data)
-        save_still(folder / f"{name}.png")
-        plt.close()
-        size = (folder / f"{name}.data.js").stat().st_size
-        print(f"{name}: {size / 1000:.0f} kB", flush=True)
+        text = script(name, data)
+        (folder / f"{name}.data.js").write_text(text, encoding="utf-8")
+        print(f"{name}: {len(text) / 1000:.0f} kB", flush=True)
+        if name not in EXPLORABLES:
+            continue
+        for suffix, ink in INKS.items():
+            use_ink(ink)
+            EXPLORABLES[name][1](data, ink)
+            save_still(folder / f"{name}{suffix}.png")
+            plt.close()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import colab
 import run_notebooks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -16,12 +17,10 @@ LAST = "scoreboard"  # the new chapter is put before it
 HEAD = """(chap-{name})=
 # {title}
 
-:::{{admonition}} In this chapter
-**Asked:** *{question}* TO DO: one more sentence on the question.
+:::{{opening}} fig-{name}
+*{question}* TO DO: one more sentence on the question.
 
 **Needed:** {{ref}}`chap-vae`. TO DO: what else must a reader know?
-
-**Seen:** TO DO: what the reader will have seen at the end.
 :::"""
 QUESTION = "TO DO: what does this chapter ask?"
 IMPORTS = """from vaelib import load
@@ -49,7 +48,7 @@ TO DO: a task.
 
 :::{admonition} Solution
 :class: dropdown
-TO DO: its solution. A cell with its code follows, with the tag `hide-cell`.
+TO DO: its solution. Cells that follow belong to it, up to the next exercise or section.
 :::
 
 ## Further reading
@@ -80,7 +79,9 @@ def start(root: Path, name: str, title: str) -> Path:
         new_code_cell(EXPERIMENT),
         new_markdown_cell(CLOSE),
     ]
-    run_notebooks.store(new_notebook(cells=cells), chapter)
+    notebook = new_notebook(cells=cells)
+    colab.put(notebook, colab.address())
+    run_notebooks.store(notebook, chapter)
     insert(root / "_toc.yml", f"      - file: {name}", f"file: {LAST}")
     insert(root / "README.md", f"| [{title}](book/{name}.ipynb) | {QUESTION} |", f"book/{LAST}.")
     return chapter

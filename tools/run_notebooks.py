@@ -7,16 +7,21 @@ usage: run_notebooks.py [PART_OF_A_NAME ...]      no argument: every chapter
 """
 
 import base64
+import io
 import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
+import colab
 import nbformat
 import validate_book
+from matplotlib import get_data_path
 from nbclient import NotebookClient
+from PIL import Image, ImageDraw, ImageFont
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
@@ -27,6 +32,7 @@ METADATA = {
 # What a cell may carry: what the build and the validation read, nothing an editor leaves behind.
 CELL_METADATA = {"mystnb", "tags"}
 # tqdm's, while something is trained: the next time it is not.
+SVG = "image/svg+xml"
 PROGRESS_BAR = re.compile(r"\r?[^\r\n]*%\|[^\r\n]*\n?")
 
 
@@ -74,6 +80,8 @@ def joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
 def run(path: Path) -> float:
     """Run one chapter in the folder it lies in and rewrite it; return the seconds it took."""
     notebook = nbformat.read(path, as_version=4)
+    if path.parent == BOOK:
+        colab.put(notebook, colab.address())
     start = time.monotonic()
     NotebookClient(
         notebook,
@@ -103,10 +111,29 @@ def store(notebook: nbformat.NotebookNode, path: Path) -> None:
 
 
 def keep_overview(intro: nbformat.NotebookNode) -> None:
-    """The picture of the README is the first one of the intro, so that it cannot drift."""
+    """The picture of the README is made of the intro's first figure, so that it cannot drift."""
     outputs = (output for cell in intro.cells for output in cell.get("outputs", []))
-    picture = next(o.data["image/png"] for o in outputs if "image/png" in o.get("data", {}))
-    (BOOK / "_static" / "overview.png").write_bytes(base64.b64decode(picture))
+    drawing = next(o.data[SVG] for o in outputs if SVG in o.get("data", {}))
+    overview(drawing).save(BOOK / "_static" / "overview.png", optimize=True)
+
+
+def overview(drawing: str) -> Image.Image:
+    """Lay the pictures within a drawing side by side on a card of the size that links show."""
+    wide = ElementTree.fromstring(drawing)
+    titles = [element.text for element in wide.findall(".//{*}text")]
+    pictures = [element.get("href", "") for element in wide.findall(".//{*}image")]
+    # Those after the first half are the same again, for narrow pages.
+    pictures = pictures[: len(pictures) // 2]
+    card = Image.new("L", (1200, 630), 255)
+    # matplotlib's own, which is the same on every machine.
+    font = ImageFont.truetype(get_data_path() + "/fonts/ttf/DejaVuSans.ttf", 30)
+    width = 1200 // len(pictures)
+    for number, (uri, title) in enumerate(zip(pictures, titles, strict=False)):
+        picture = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("L")
+        shown = picture.resize((width - 60, round((width - 60) * picture.height / picture.width)))
+        card.paste(shown, (width * number + 30, 125))
+        ImageDraw.Draw(card).text((width * number + 30, 65), title, 0, font)
+    return card
 
 
 def check_on_glyphs(paths: list[Path]) -> int:
@@ -137,6 +164,7 @@ def main() -> int:
         for path in chosen:
             print(f"{path.relative_to(ROOT)} ... ", end="", flush=True)
             print(f"{run(path):.0f} s", flush=True)
+    subprocess.run([sys.executable, str(ROOT / "tools" / "cards.py"), *sys.argv[1:]], check=True)
     print("stored; now on glyphs:", flush=True)
     return check_on_glyphs(chosen)
 

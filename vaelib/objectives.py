@@ -53,7 +53,7 @@ def reconstruction_log_likelihood(model: Model, x: Tensor, z: Tensor) -> Tensor:
 
     Images (batch, channels, height, width) with one code each, (batch, latent), or several,
     (samples, batch, latent): nats per image, (batch,) or (samples, batch), in float32 at least.
-    Shown in the chapter on the autoencoder.
+    Shown in the chapter on the variational autoencoder.
     """
     output = model.decoder(z.flatten(0, -2)).flatten(1).unflatten(0, z.shape[:-1])
     target = x.flatten(1)

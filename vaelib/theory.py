@@ -34,7 +34,7 @@ def principal_components(images: Tensor | np.ndarray[Any, Any]) -> PrincipalComp
 
     In float64 on the CPU; the covariance is the mean over the n images, not over n − 1. Each
     direction points to where its largest entry is positive. Shown in the chapter on the
-    autoencoder.
+    linear case.
 
     Parameters
     ----------

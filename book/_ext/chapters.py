@@ -1,7 +1,7 @@
-"""The table of chapters, from ``_toc.yml`` and the box at the head of each chapter.
+"""The table of chapters, from ``_toc.yml`` and the opening of each chapter.
 
-What is emphasised after **Asked:** is a chapter's question; it is also what a link to the chapter
-says elsewhere. Chapters that are referred to after **Needed:** are what it builds on.
+What is emphasised first is a chapter's question; it is also what a link to the chapter says
+elsewhere. Chapters that are referred to after **Needed:** are what it builds on.
 """
 
 import json
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from byline import duration
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -17,7 +18,8 @@ from sphinx.util.docutils import SphinxDirective
 
 HEAD = re.compile(
     r"^\((?P<label>[\w-]+)\)=\n# (?P<title>.+?)\n.*?"
-    r"^\*\*Asked:\*\* \*(?P<question>[^*]+)\*.*?^\*\*Needed:\*\*(?P<needed>.*?)\n\n",
+    r"^\*(?P<question>[^*]+)\*"
+    r"(?:.*?^\*\*Needed:\*\*(?P<needed>.*?)(?:\n\n|^:::))?",
     re.MULTILINE | re.DOTALL,
 )
 CHAPTER = re.compile(r"`(?:[^`<]*<)?(chap-[\w-]+)>?`")
@@ -45,10 +47,10 @@ def head(path: Path) -> Chapter:
     text = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
     if not (found := HEAD.search(text)):
         raise ValueError(
-            f"{path.name}: expected the first cell to have a label, a title, and a box with "
-            "**Asked:** *a question* and **Needed:**"
+            f"{path.name}: expected the first cell to have a label, a title, and an opening that "
+            "begins with *a question*"
         )
-    needed = list(dict.fromkeys(CHAPTER.findall(found["needed"])))
+    needed = list(dict.fromkeys(CHAPTER.findall(found["needed"] or "")))
     question = " ".join(found["question"].split())
     return Chapter(found["label"], found["title"], question, needed)
 
@@ -63,9 +65,10 @@ class Chapters(SphinxDirective):
         self.env.note_dependency(str(toc))
         rows = ["| No. | Chapter | The question | Builds on |", "|--:|---|---|---|"]
         for name, chapter in chapters(toc, book).items():
+            length = duration(book / f"{name}.ipynb")
             needed = ", ".join(f"{{numref}}`%s <{label}>`" for label in chapter.needed) or "–"
             rows.append(
-                f"| {{numref}}`%s <{chapter.label}>` | {{ref}}`{chapter.label}` "
+                f"| {{numref}}`%s <{chapter.label}>` | {{ref}}`{chapter.label}` ({length}) "
                 f"| {chapter.question} | {needed} |"
             )
             self.env.note_dependency(str(book / f"{name}.ipynb"))
@@ -75,7 +78,7 @@ class Chapters(SphinxDirective):
 
 
 def describe(app: Sphinx, doctree: nodes.document) -> None:
-    """Leave a chapter's question where sphinxext.opengraph looks for a description."""
+    """Leave a chapter's question where sharing.py looks for a description."""
     path = Path(app.env.doc2path(app.env.docname))
     if path.suffix == ".ipynb" and app.env.docname != app.config.root_doc:
         app.env.metadata[app.env.docname]["og:description"] = head(path).question

@@ -39,7 +39,7 @@ class ClaimAnchors(SphinxTransform):
         result = nodes.literal_block(text, text, **block.attributes)
         result.source, result.line = block.source, block.line
         if claim := CLAIM_LINE.match(text):
-            result["classes"] = [*block["classes"], "claim"]
+            result["classes"] = [*block["classes"], "claim"] + ["fails"] * text.startswith("✗")
             result["names"] = [f"claim-{claim[1]}"]
             self.document.note_explicit_target(result, result)
         return result

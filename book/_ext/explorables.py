@@ -1,22 +1,39 @@
 """``:::{explorable} NAME``: a figure that a reader can move.
 
-The content is a picture and a text. The picture stands where scripts are off, and in print; where
-they are on, ``_static/explorables/NAME.js`` puts something to touch in its place, with the numbers
-of ``NAME.data.js``. Pages without explorables load none of it.
+The content is the alt text of a still picture, as an image of Markdown, and a text for those who
+can touch. Where scripts are off, and in print, there is the picture, ``NAME.png`` or
+``NAME-dark.png`` in ``_static/explorables/``, with the sentence of the option ``still`` under it.
+Where they are on, ``NAME.js`` puts something to touch in its place, with the numbers of
+``NAME.data.js``, and the text is seen. The option ``open`` is for explorables that have an answer:
+it is shown at once. Pages without explorables load none of it.
 """
 
+import struct
 from pathlib import Path
 from typing import ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 FOLDER = "explorables"
+# Until the script is there the picture keeps its place, at the height of what replaces it. If the
+# script never comes, the picture stays as it is.
+WAIT = (
+    "<script>(function (section) {"
+    'section.dataset.waiting = "";'
+    'addEventListener("load", function () { delete section.dataset.waiting; });'
+    "})(document.currentScript.parentElement)</script>"
+)
 
 
 class explorable(nodes.General, nodes.Element):
     """A section that a script may bring to life."""
+
+
+class still(nodes.General, nodes.Element):
+    """Its picture, by day and by night."""
 
 
 class Explorable(SphinxDirective):
@@ -24,41 +41,65 @@ class Explorable(SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar = {}
+    option_spec: ClassVar = {"still": directives.unchanged_required, "open": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         """Sort the content into picture and text."""
         name = self.arguments[0]
         static = Path(self.env.srcdir) / "_static" / FOLDER
-        for kind in ("js", "data.js"):
-            if not (static / f"{name}.{kind}").is_file():
-                raise self.error(f"explorable: {name}.{kind} is not in {static.name}/")
+        for file in (f"{name}.js", f"{name}.data.js", f"{name}.png", f"{name}-dark.png"):
+            if not (static / file).is_file():
+                raise self.error(f"explorable: {file} is not in {static.name}/")
         content = nodes.container()
         self.state.nested_parse(self.content, self.content_offset, content)
         pictures = list(content.findall(nodes.image))
         if len(pictures) != 1:
             raise self.error(f"explorable: {name} needs one picture, got {len(pictures)}")
-        picture = pictures[0].parent  # the paragraph in which Markdown puts it
-        content.remove(picture)
-        section = explorable(name=name)
-        section += nodes.container("", picture, classes=["explorable-static"])
+        paragraph = pictures[0].parent  # in which Markdown puts it
+        content.remove(paragraph)
+        width, height = size(static / f"{name}.png")
+        picture = still(name=name, alt=pictures[0]["alt"], width=width, height=height)
+        under = nodes.container("", picture, classes=["explorable-static"])
+        if "still" in self.options:
+            words, _ = self.parse_inline(self.options["still"])
+            under += nodes.paragraph("", "", *words)
+        section = explorable("", under, name=name, open="open" in self.options)
         section += nodes.container("", *content.children, classes=["explorable-text"])
         return [section]
+
+
+def size(png: Path) -> tuple[int, int]:
+    """Width and height of a PNG, from its header."""
+    return struct.unpack(">II", png.read_bytes()[16:24])
 
 
 def visit(translator: nodes.NodeVisitor, node: explorable) -> None:
     """Open the section, with an empty stage for the script."""
     name = node["name"]
     label = name.replace("-", " ")
+    answered = " data-open" if node["open"] else ""
     translator.body.append(  # type: ignore[attr-defined]
-        f'<section class="explorable" data-explorable="{name}" aria-label="Explorable: {label}">'
-        '<div class="explorable-stage"></div>'
+        f'<section class="explorable" data-explorable="{name}"{answered} '
+        f'aria-label="Explorable: {label}">{WAIT}<div class="explorable-stage"></div>'
     )
 
 
 def depart(translator: nodes.NodeVisitor, node: explorable) -> None:
     """Close the section."""
     translator.body.append("</section>")  # type: ignore[attr-defined]
+
+
+def visit_still(translator: nodes.NodeVisitor, node: still) -> None:
+    """The picture for the reader's scheme. Paper is white."""
+    alt = translator.attval(node["alt"])  # type: ignore[attr-defined]
+    file = f"_static/{FOLDER}/{node['name']}"
+    night = "screen and (prefers-color-scheme: dark)"
+    translator.body.append(  # type: ignore[attr-defined]
+        f'<picture><source media="{night}" srcset="{file}-dark.png">'
+        f'<img src="{file}.png" alt="{alt}" width="{node["width"]}" height="{node["height"]}">'
+        "</picture>"
+    )
+    raise nodes.SkipNode
 
 
 def load_scripts(
@@ -68,19 +109,19 @@ def load_scripts(
     context: dict[str, object],
     doctree: nodes.document,
 ) -> None:
-    """Add to a page what its explorables need."""
+    """Add to a page what its explorables need, before the maths."""
     names = {node["name"] for node in doctree.findall(explorable)} if doctree else set()
+    scripts = [f"{name}{kind}" for name in sorted(names) for kind in (".data.js", ".js")]
     if names:
         app.add_css_file(f"{FOLDER}/explorables.css")
-        app.add_js_file(f"{FOLDER}/core.js", loading_method="defer")
-    for name in sorted(names):
-        app.add_js_file(f"{FOLDER}/{name}.data.js", loading_method="defer")
-        app.add_js_file(f"{FOLDER}/{name}.js", loading_method="defer")
+    for script in ["core.js", *scripts] if names else []:
+        app.add_js_file(f"{FOLDER}/{script}", loading_method="defer", priority=200)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
     app.add_directive("explorable", Explorable)
     app.add_node(explorable, html=(visit, depart))
+    app.add_node(still, html=(visit_still, depart))
     app.connect("html-page-context", load_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,20 +1,11 @@
-// What is wider than its column scrolls by itself. Here it also gets into reach of the keyboard, and
-// a formula inside a line, which cannot break, learns to scroll where it is wider than the page. And
-// what a style sheet alone cannot do: numbers that stay whole in tables, and a page fit for paper.
+// What is wider than its column scrolls by itself. Here it also gets into reach of the keyboard. And
+// numbers stay whole in tables.
 (function () {
   "use strict";
 
   var SCROLL =
     ".pst-scrollable-table-container, .table-wrapper, .cell_output .text_html, " +
-    ".cell_output .text_markdown, .highlight pre, .cell_output pre, div.math, mjx-container, figure";
-
-  function formulas() {
-    document.querySelectorAll('mjx-container:not([display="true"])').forEach(function (formula) {
-      formula.classList.remove("wide");
-      var room = formula.parentElement.getBoundingClientRect().width;
-      formula.classList.toggle("wide", formula.getBoundingClientRect().width > room);
-    });
-  }
+    ".cell_output .text_markdown, .highlight pre, .cell_output pre, div.math, mjx-container[display], .formula.wide, figure";
 
   function reach() {
     document.querySelectorAll(".bd-article").forEach(function (article) {
@@ -36,38 +27,9 @@
     });
   }
 
-  function fit() {
-    formulas();
-    reach();
-  }
-
-  // Paper is white, and a solution that is folded there cannot be unfolded.
-  var paper = window.matchMedia("print");
-  var onScreen = null; // how the page looked before it was printed
-
-  function print() {
-    var root = document.documentElement;
-    if (paper.matches && !onScreen) {
-      var folded = document.querySelectorAll('[class*="tag_hide-"] details:not([open])');
-      onScreen = { theme: root.dataset.theme, folded: folded };
-      root.dataset.theme = "light";
-    } else if (!paper.matches && onScreen) {
-      root.dataset.theme = onScreen.theme;
-    } else {
-      return;
-    }
-    onScreen.folded.forEach(function (details) {
-      details.open = paper.matches;
-    });
-    if (!paper.matches) onScreen = null;
-  }
-
-  paper.addEventListener("change", print);
-
   window.addEventListener("load", function () {
-    var typeset = window.MathJax && window.MathJax.startup && window.MathJax.startup.promise;
     numbers();
-    Promise.resolve(typeset).then(fit);
-    window.addEventListener("resize", fit);
+    reach();
+    window.addEventListener("resize", reach);
   });
 })();

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from vaelib.data import book_folder
 
+from .tables import three_digits, true_minus
+
 FILE_NAME = "claims.yml"
 HOLDS, FAILS = "✓ holds", "✗ FAILS"
 COLUMNS = ("claim", "values", "least", "median", "largest", "accepted", "verdict")
@@ -42,6 +44,9 @@ class Claim:
         The figure that the source gives, if any.
     fails : str
         Why the claim fails, if it is known to; empty if it should hold.
+    kind : str
+        When the interval was set: ``before`` the runs or ``after``; ``identity`` for what tests the
+        code; empty if it is not recorded.
     """
 
     id: str
@@ -52,6 +57,7 @@ class Claim:
     why: str
     published: str = ""
     fails: str = ""
+    kind: str = ""
 
     def accepts(self, value: Any) -> bool:
         """Whether every number of ``value`` (a number, an array or a tensor) is in the interval."""
@@ -66,10 +72,12 @@ class Claim:
     def interval(self) -> str:
         """The accepted interval in words."""
         if math.isinf(self.high):
-            return f"at least {self.low:g}"
-        if math.isinf(self.low):
-            return f"at most {self.high:g}"
-        return f"{self.low:g} to {self.high:g}"
+            words = f"at least {self.low:g}"
+        elif math.isinf(self.low):
+            words = f"at most {self.high:g}"
+        else:
+            words = f"{self.low:g} to {self.high:g}"
+        return true_minus(words)
 
 
 def claim(key: str, value: Any) -> None:
@@ -111,7 +119,8 @@ def claim_values() -> dict[str, list[Any]]:
     -------
     dict
         ``claim`` (its id), ``values`` (how many numbers), the ``least``, ``median`` and ``largest``
-        of them in the claim's own unit, ``accepted`` (the interval) and ``verdict``.
+        of them in the claim's own unit, with 3 significant digits each, ``accepted`` (the interval)
+        and ``verdict``.
 
     Raises
     ------
@@ -120,7 +129,12 @@ def claim_values() -> dict[str, list[Any]]:
     """
     if not _checked:
         raise ValueError("claim_values: expected claims to have been checked before, got none")
-    return {name: [row[place] for row in _checked.values()] for place, name in enumerate(COLUMNS)}
+    columns = zip(*_checked.values(), strict=True)
+    return {
+        # The rows of these three have different units: each number keeps digits of its own.
+        name: [*map(three_digits, column)] if name in ("least", "median", "largest") else [*column]
+        for name, column in zip(COLUMNS, columns, strict=True)
+    }
 
 
 def load_claims(path: Path | None = None) -> dict[str, Claim]:

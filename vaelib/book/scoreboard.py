@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterable
@@ -45,6 +46,18 @@ class Verdict:
     least: str
     median: str
     largest: str
+
+    @property
+    def mark(self) -> str:
+        """One letter for the verdict."""
+        return (HOLDS if self.holds else FAILS)[0]
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The least, the median and the largest number."""
+        return tuple(
+            float(text.replace("−", "-")) for text in (self.least, self.median, self.largest)
+        )
 
     @property
     def spread(self) -> str:
@@ -96,8 +109,76 @@ def chapters(folder: Path) -> list[Path]:
     return [path for name in names if (path := folder / f"{name}.ipynb").is_file()]
 
 
+@dataclass(frozen=True)
+class Tally:
+    """How many claims hold, in all and in each chapter; one mark for each claim.
+
+    Attributes
+    ----------
+    verdicts : tuple of Verdict
+        What is counted.
+    """
+
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def sentences(self) -> tuple[str, str]:
+        """The headline, and what else there is to count."""
+        failed = sum(not verdict.holds for verdict in self.verdicts)
+        fail = "fails" if failed == 1 else "fail"
+        rest = f"{failed} {fail}, and the page says why." if failed else "None fails."
+        if before := [verdict for verdict in self.verdicts if verdict.claim.kind == "before"]:
+            hold = sum(verdict.holds for verdict in before)
+            rest += f" Of the {len(before)} whose interval was set before the runs, {hold} hold."
+        return f"{len(self.verdicts) - failed} of {len(self.verdicts)} claims hold.", rest
+
+    @property
+    def chapters(self) -> dict[str, list[Verdict]]:
+        """The verdicts of each chapter, by its title."""
+        groups: dict[str, list[Verdict]] = {}
+        for verdict in self.verdicts:
+            groups.setdefault(verdict.title, []).append(verdict)
+        return groups
+
+    def __repr__(self) -> str:
+        marks = {
+            title: "".join(verdict.mark for verdict in group)
+            for title, group in self.chapters.items()
+        }
+        width = max(map(len, marks), default=0)
+        lines = [f"{title.ljust(width)}  {line}" for title, line in marks.items()]
+        return "\n".join([" ".join(self.sentences), *lines])
+
+    def _repr_html_(self) -> str:
+        headline, rest = self.sentences
+        rows = "".join(
+            f'<tr><th scope="row">{html.escape(title)}</th><td>'
+            f"{''.join(_mark(verdict) for verdict in group)}</td></tr>"
+            for title, group in self.chapters.items()
+        )
+        return (
+            f'<div class="tally"><p><strong>{headline}</strong> {rest}</p>'
+            f"<table><tbody>{rows}</tbody></table></div>"
+        )
+
+
+def _mark(verdict: Verdict) -> str:
+    """The mark of one claim; that of a failed one leads to its row."""
+    if verdict.holds:
+        return f"<span>{verdict.mark}</span>"
+    key = html.escape(verdict.claim.id)
+    return (
+        f'<a href="#verdict-{key}" title="{key} fails" aria-label="{key} fails">{verdict.mark}</a>'
+    )
+
+
+def show_tally(verdicts: Iterable[Verdict]) -> Tally:
+    """Show how many claims hold, with one mark for each."""
+    return Tally(tuple(verdicts))
+
+
 def show_verdicts(verdicts: Iterable[Verdict]) -> Markdown:
-    """Show verdicts as a table with their sources and a link to the line that checks each claim."""
+    """Show one row for each verdict, with its source and a link to the line that checks it."""
     lines = ["| verdict | claim | published | measured | accepted |", "|---|---|---|---|---|"]
     for verdict in verdicts:
         claim = verdict.claim
@@ -110,7 +191,8 @@ def show_verdicts(verdicts: Iterable[Verdict]) -> Markdown:
             HOLDS if verdict.holds else f"**{FAILS}**",
             text,
             _escaped(claim.published) or "–",
-            verdict.spread,
+            # Its parts stay whole where a narrow column breaks it.
+            verdict.spread.replace(" values)", "\u00a0values)").replace("median ", "median\u00a0"),
             f"{claim.interval}<details><summary>why</summary>{_escaped(claim.why)}</details>",
         )
         lines.append(f"| {' | '.join(cells)} |")

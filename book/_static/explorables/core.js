@@ -3,38 +3,138 @@
 var Explorables = (function () {
   "use strict";
 
+  var folder = document.currentScript.src.replace(/[^/]*$/, "");
   var provided = {};
+  var asked = {};
 
   // Data of an explorable; its script comes next and calls `register`.
   function provide(name, data) {
     provided[name] = data;
   }
 
+  // Data that a page does not come with: a promise of them.
+  function fetchData(name) {
+    asked[name] =
+      asked[name] ||
+      new Promise(function (resolve, reject) {
+        var script = html("script", {
+          src: folder + name + ".data.js",
+          load: function () {
+            resolve(provided[name]);
+          },
+          error: function () {
+            delete asked[name]; // perhaps the network comes back
+            reject(new Error("could not load " + name));
+          },
+        });
+        document.head.append(script);
+      });
+    return asked[name];
+  }
+
   // Bring every section of this name on the page to life. Where that fails, the static figure stays.
-  // `build(stage, data)` fills the stage and returns the handle through which it can be driven.
+  // `build(stage, data, remember)` fills the stage and returns the handle through which it can be
+  // driven; it calls `remember` when the reader has changed something that the address should hold.
   function register(name, build) {
     document.querySelectorAll('section[data-explorable="' + name + '"]').forEach(function (section) {
       var stage = section.querySelector(".explorable-stage");
       try {
-        section.explorable = build(stage, provided[name]);
+        section.explorable = build(stage, provided[name], remember);
         section.dataset.live = "";
       } catch (error) {
         stage.replaceChildren();
         throw error;
+      } finally {
+        delete section.dataset.waiting;
       }
+      living.push(section);
+      if (restore(section)) section.scrollIntoView();
     });
+  }
+
+  // --- the state, in the address ------------------------------------------------------------------
+
+  // The fragment holds what the reader has changed: #digit=3&z7=-1.20. A handle's `address` has
+  // `keys`, which no other explorable has, `write()`, which gives a value or null for each of them,
+  // and `read(values)`. An anchor of the page has no "=".
+  var living = [];
+  var waiting;
+
+  function fragment() {
+    var text = location.hash.slice(1);
+    return new Map(new URLSearchParams(text.includes("=") ? text : ""));
+  }
+
+  function restore(section) {
+    var address = section.explorable.address;
+    var values = fragment();
+    var mine = address.keys.some(function (key) {
+      return values.has(key);
+    });
+    if (mine) address.read(values);
+    return mine;
+  }
+
+  // One entry of the history, however much is moved; a browser refuses too many changes a second.
+  function remember() {
+    clearTimeout(waiting);
+    waiting = setTimeout(function () {
+      var values = fragment();
+      living.forEach(function (section) {
+        var written = section.explorable.address.write();
+        Object.keys(written).forEach(function (key) {
+          if (written[key] === null) values.delete(key);
+          else values.set(key, written[key]);
+        });
+      });
+      var text = Array.from(values, function (pair) {
+        return pair[0] + "=" + encodeURIComponent(pair[1]).replace(/%2C/g, ",");
+      }).join("&");
+      try {
+        history.replaceState(history.state, "", text ? "#" + text : location.pathname + location.search);
+      } catch (error) {
+        // A page from disk, in a browser that forbids it: the address stays as it is.
+      }
+    }, 250);
+  }
+
+  window.addEventListener("hashchange", function () {
+    living.forEach(restore);
+  });
+
+  // A number from the address, or what stands in its place if it is none; within bounds.
+  function within(text, least, most, otherwise) {
+    var value = Number(text);
+    if (text === undefined || text === "" || !isFinite(value)) return otherwise;
+    return Math.min(most, Math.max(least, value));
+  }
+
+  // Whole numbers below a bound from a list in the address: "0,2,12".
+  function members(text, bound) {
+    return (text || "").split(",").filter(function (word, at, words) {
+      return /^\d+$/.test(word) && Number(word) < bound && words.indexOf(word) === at;
+    }).map(Number);
   }
 
   // --- data -------------------------------------------------------------------------------------
 
   function bytes(base64) {
-    return Uint8Array.from(atob(base64), function (character) {
-      return character.charCodeAt(0);
-    });
+    var text = atob(base64);
+    var array = new Uint8Array(text.length);
+    for (var i = 0; i < array.length; i++) array[i] = text.charCodeAt(i);
+    return array;
   }
 
-  // Numbers packed as {base64, kind}.
+  // Numbers packed as {base64, kind}; signed bytes as {text}, a letter for each.
   function numbers(packed) {
+    if (packed.text) {
+      var array = new Int8Array(packed.text.length);
+      for (var i = 0; i < array.length; i++) {
+        var letter = packed.text.charCodeAt(i);
+        array[i] = letter - 79 - (letter > 206 ? 256 : 0);
+      }
+      return array;
+    }
     var kinds = { uint8: Uint8Array, int16: Int16Array, float32: Float32Array };
     return new kinds[packed.kind](bytes(packed.base64).buffer);
   }
@@ -93,6 +193,50 @@ var Explorables = (function () {
 
   var ids = 0;
 
+  // How far a finger may stray, in px, before it is a drag.
+  var STRAY = 8;
+
+  // A finger that scrolls the page may start on a slider. Until it has gone along the slider or has
+  // been lifted, what the browser makes of it is put back.
+  function guard(input, accept) {
+    var touch = null; // {value, x, y}: where it began; wanted: what it asks for; over: it scrolls
+
+    input.addEventListener("pointerdown", function (event) {
+      touch = null;
+      if (event.pointerType === "touch") touch = { value: input.value, x: event.clientX, y: event.clientY };
+    });
+    input.addEventListener("pointermove", function (event) {
+      if (!touch || touch.over || touch.drags) return;
+      var along = Math.abs(event.clientX - touch.x);
+      touch.drags = along > STRAY && along > Math.abs(event.clientY - touch.y);
+    });
+    input.addEventListener("pointerup", function () {
+      var tapped = touch && !touch.over && !touch.drags && touch.wanted;
+      touch = null;
+      if (!tapped) return;
+      input.value = tapped;
+      accept();
+    });
+    input.addEventListener("pointercancel", function () {
+      if (!touch) return;
+      touch.over = true;
+      if (input.value === touch.value) return;
+      input.value = touch.value;
+      accept();
+    });
+    input.addEventListener("keydown", function () {
+      touch = null;
+    });
+    input.addEventListener("input", function () {
+      if (touch && !touch.drags) {
+        touch.wanted = input.value;
+        input.value = touch.value;
+      } else {
+        accept();
+      }
+    });
+  }
+
   // A labelled slider; what it says to a screen reader is `speak(value)`. Set it from code by `set`.
   function slider(options) {
     var id = "explorable-" + ++ids;
@@ -108,7 +252,7 @@ var Explorables = (function () {
       output.textContent = options.speak(input.valueAsNumber);
       input.setAttribute("aria-valuetext", output.textContent);
     }
-    input.addEventListener("input", function () {
+    guard(input, function () {
       show();
       options.input(input.valueAsNumber);
     });
@@ -124,6 +268,15 @@ var Explorables = (function () {
       label: label,
       set: set,
     };
+  }
+
+  // z with a number below it: the fonts of the book have no such small figures.
+  function variable(number) {
+    return html("span", {}, "z", html("sub", {}, String(number)));
+  }
+
+  function button(words, click) {
+    return html("button", { type: "button", click: click }, words);
   }
 
   // One of several: a group of radio buttons that look like tabs.
@@ -195,6 +348,13 @@ var Explorables = (function () {
     };
   }
 
+  // z₇
+  function subscript(number) {
+    return String(number).replace(/\d/g, function (figure) {
+      return String.fromCharCode(0x2080 + Number(figure));
+    });
+  }
+
   function digits(value) {
     if (Math.abs(value) < 5e-4) return "0";
     return Number(value.toPrecision(Math.abs(value) < 0.1 ? 2 : 3)).toString();
@@ -208,18 +368,25 @@ var Explorables = (function () {
 
   return {
     provide: provide,
+    fetchData: fetchData,
     register: register,
+    within: within,
+    members: members,
     bytes: bytes,
     numbers: numbers,
     decoder: decoder,
     html: html,
     svg: svg,
+    STRAY: STRAY,
     slider: slider,
+    variable: variable,
+    button: button,
     choice: choice,
     status: status,
     scale: scale,
     paint: paint,
     inFrame: inFrame,
+    subscript: subscript,
     digits: digits,
     fixed: fixed,
     calm: window.matchMedia("(prefers-reduced-motion: reduce)"),

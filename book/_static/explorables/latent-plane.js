@@ -1,5 +1,5 @@
 // The latent plane: codes of test digits, the prior, and what the decoder draws at a point.
-Explorables.register("latent-plane", function (stage, data) {
+Explorables.register("latent-plane", function (stage, data, remember) {
   "use strict";
 
   var html = Explorables.html;
@@ -8,7 +8,7 @@ Explorables.register("latent-plane", function (stage, data) {
   var DIGITS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
   var LAYERS = 5; // so that no digit lies on top of all others
   var SIDE = 400; // of the plane, in units of its drawing
-  var KEPT = 30; // draws from the prior that stay marked
+  var DRAWS = 20; // from the prior, at once
   var STEPS = 40; // arrow keys from edge to edge; with shift a quarter of them
 
   var labels = Explorables.numbers(data.labels);
@@ -25,7 +25,7 @@ Explorables.register("latent-plane", function (stage, data) {
 
   var model = models[0];
   var z = [0, 0];
-  var draws = [];
+  var draws = []; // from the prior; each model decodes the same ones
 
   // --- what is on the stage -----------------------------------------------------------------------
 
@@ -35,7 +35,10 @@ Explorables.register("latent-plane", function (stage, data) {
       return each.name;
     }),
     value: model.name,
-    input: choose,
+    input: function (name) {
+      choose(name);
+      remember();
+    },
   });
   var extent = html("p", { class: "plane-window muted" });
   var scatter = svg("svg", { viewBox: "0 0 " + SIDE + " " + SIDE, "aria-hidden": "true" });
@@ -60,7 +63,7 @@ Explorables.register("latent-plane", function (stage, data) {
   });
   var field = html(
     "div",
-    { class: "plane-field", pointerdown: grasp, pointermove: drag },
+    { class: "plane-field", pointerdown: grasp, pointermove: drag, pointerup: release },
     scatter, above, handle
   );
   var ticks = html("div", { class: "plane-ticks", "aria-hidden": "true" });
@@ -71,9 +74,9 @@ Explorables.register("latent-plane", function (stage, data) {
   var answer = html("p", { class: "explorable-answer", "aria-hidden": "true" });
   var status = Explorables.status();
   status.classList.add("unseen");
-  var sliders = ["z₀", "z₁"].map(function (name, axis) {
+  var sliders = [0, 1].map(function (axis) {
     return Explorables.slider({
-      label: name,
+      label: Explorables.variable(axis),
       min: -model.reach,
       max: model.reach,
       step: "any",
@@ -81,6 +84,7 @@ Explorables.register("latent-plane", function (stage, data) {
       speak: coordinate,
       input: function (value) {
         move(axis ? [z[0], value] : [value, z[1]]);
+        remember();
       },
     });
   });
@@ -89,6 +93,14 @@ Explorables.register("latent-plane", function (stage, data) {
   legend.append(
     html("li", { class: "prior" }, "prior: 1, 2, 3 σ"),
     html("li", { class: "drawn" }, "drawn from it")
+  );
+  var strip = html("div", { class: "plane-strip", role: "img" });
+  for (var at = 0; at < DRAWS; at++) strip.append(html("canvas", {}));
+  var drawn = html(
+    "div",
+    { class: "plane-drawn" },
+    Explorables.button("draw " + DRAWS + " from the prior", drawFromPrior),
+    strip
   );
 
   stage.append(
@@ -103,9 +115,9 @@ Explorables.register("latent-plane", function (stage, data) {
         html("p", { class: "plane-caption muted" }, "the decoder draws"),
         picture,
         answer,
-        html("div", { class: "plane-sliders" }, sliders[0].row, sliders[1].row),
-        html("button", { type: "button", click: drawFromPrior }, "draw from the prior")
+        html("div", { class: "plane-sliders" }, sliders[0].row, sliders[1].row)
       ),
+      drawn,
       status
     )
   );
@@ -162,8 +174,8 @@ Explorables.register("latent-plane", function (stage, data) {
 
     var corner = -3 * Math.SQRT1_2; // where the outermost ring looks down and left
     ticks.replaceChildren(
-      html("i", { class: "name-x" }, "z₀"),
-      html("i", { class: "name-y" }, "z₁"),
+      html("i", { class: "name-x" }, Explorables.variable(0)),
+      html("i", { class: "name-y" }, Explorables.variable(1)),
       html("b", { style: "left: " + percent(x(corner)) + "; top: " + percent(y(corner)) }, "prior")
     );
     var step = model.reach > 10 ? 20 : 1;
@@ -210,10 +222,6 @@ Explorables.register("latent-plane", function (stage, data) {
       x2: x(model.codes[2 * found.index]),
       y2: y(model.codes[2 * found.index + 1]),
     });
-    var marks = draws.map(function (draw) {
-      return "M" + (x(draw[0]) - 4) + " " + y(draw[1]) + "h8m-4-4v8";
-    });
-    aim.marks.setAttribute("d", marks.join(""));
     keys.forEach(function (key, digit) {
       key.classList.toggle("is-nearest", digit === found.label);
     });
@@ -230,6 +238,23 @@ Explorables.register("latent-plane", function (stage, data) {
 
   var update = Explorables.inFrame(show);
 
+  // What was drawn from the prior, as marks on the plane and as pictures in the strip.
+  function showDraws() {
+    var marks = draws.map(function (draw) {
+      return "M" + (x(draw[0]) - 4) + " " + y(draw[1]) + "h8m-4-4v8";
+    });
+    aim.marks.setAttribute("d", marks.join(""));
+    draws.forEach(function (draw, at) {
+      Explorables.paint(strip.children[at], model.decode(draw));
+    });
+    strip.setAttribute(
+      "aria-label",
+      draws.length
+        ? "What the decoder of the " + model.name + " makes of " + DRAWS + " draws from the prior"
+        : "Room for " + DRAWS + " draws from the prior"
+    );
+  }
+
   function move(to) {
     z = to.map(function (value) {
       return Math.min(model.reach, Math.max(-model.reach, value));
@@ -242,35 +267,58 @@ Explorables.register("latent-plane", function (stage, data) {
       return each.name === name;
     });
     spread();
+    showDraws();
     move([0, 0]);
   }
 
   function drawFromPrior() {
-    // Box and Muller: an angle, and a length whose square is exponential.
-    var angle = 2 * Math.PI * Math.random();
-    var length = Math.sqrt(-2 * Math.log(1 - Math.random()));
-    var draw = [length * Math.cos(angle), length * Math.sin(angle)];
-    draws = draws.concat([draw]).slice(-KEPT);
-    move(draw);
+    draws = [];
+    while (draws.length < DRAWS) {
+      // Box and Muller: an angle, and a length whose square is exponential.
+      var angle = 2 * Math.PI * Math.random();
+      var length = Math.sqrt(-2 * Math.log(1 - Math.random()));
+      draws.push([length * Math.cos(angle), length * Math.sin(angle)]);
+    }
+    showDraws();
   }
 
   // --- mouse, finger, keys ------------------------------------------------------------------------
 
+  var tap = null; // where a finger came down on the plane; it may still scroll the page
+
+  // A mouse takes hold anywhere. A finger drags the handle alone; elsewhere it taps, or scrolls.
   function grasp(event) {
+    tap = null;
     if (event.button) return;
+    if (event.pointerType === "touch" && event.target !== handle) {
+      tap = [event.clientX, event.clientY];
+      return;
+    }
     event.preventDefault(); // select no text
     field.setPointerCapture(event.pointerId);
     handle.focus({ preventScroll: true });
-    drag(event);
+    if (event.target !== handle) moveTo(event);
   }
 
   function drag(event) {
-    if (!field.hasPointerCapture(event.pointerId)) return;
+    if (event.pointerType === "touch" && tap) return;
+    if (field.hasPointerCapture(event.pointerId)) moveTo(event);
+  }
+
+  function release(event) {
+    if (!tap) return;
+    var strayed = Math.hypot(event.clientX - tap[0], event.clientY - tap[1]);
+    tap = null;
+    if (strayed < Explorables.STRAY) moveTo(event);
+  }
+
+  function moveTo(event) {
     var box = field.getBoundingClientRect();
     move([
       (2 * (event.clientX - box.left) / box.width - 1) * model.reach,
       (1 - 2 * (event.clientY - box.top) / box.height) * model.reach,
     ]);
+    remember();
   }
 
   function press(event) {
@@ -279,11 +327,22 @@ Explorables.register("latent-plane", function (stage, data) {
     event.preventDefault();
     var step = ((event.shiftKey ? 4 : 1) * 2 * model.reach) / STEPS;
     move([z[0] + step * way[0], z[1] + step * way[1]]);
+    remember();
   }
 
   spread();
-  z = Array.from(model.codes.subarray(0, 2)); // the first test digit
+  var start = Array.from(model.codes.subarray(0, 2)); // the first test digit
+  z = start;
+  showDraws();
   show();
+
+  function set(to) {
+    if (to.model !== undefined) {
+      tabs.set(to.model);
+      choose(to.model);
+    }
+    if (to.z !== undefined) move(to.z);
+  }
 
   return {
     models: models.map(function (each) {
@@ -296,15 +355,35 @@ Explorables.register("latent-plane", function (stage, data) {
         })
         .decode(point);
     },
+    draws: function () {
+      return draws;
+    },
     state: function () {
       return { model: model.name, z: z.slice(), pixels: model.decode(z) };
     },
-    set: function (to) {
-      if (to.model !== undefined) {
-        tabs.set(to.model);
-        choose(to.model);
-      }
-      if (to.z !== undefined) move(to.z);
+    set: set,
+    address: {
+      // model=vae, x=-0.50, y=1.25
+      keys: ["model", "x", "y"],
+      write: function () {
+        var moved = model !== models[0] || z[0] !== start[0] || z[1] !== start[1];
+        return {
+          model: model === models[0] ? null : model.name.toLowerCase(),
+          x: moved ? z[0].toFixed(2) : null,
+          y: moved ? z[1].toFixed(2) : null,
+        };
+      },
+      read: function (values) {
+        var named = models.find(function (each) {
+          return each.name.toLowerCase() === values.get("model");
+        });
+        set({ model: (named || models[0]).name });
+        move(
+          ["x", "y"].map(function (key, axis) {
+            return Explorables.within(values.get(key), -model.reach, model.reach, named ? 0 : start[axis]);
+          })
+        );
+      },
     },
   };
 });

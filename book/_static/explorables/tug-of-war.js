@@ -1,5 +1,5 @@
 // The tug of war: what each variable brings against what it costs, at each moment of training.
-Explorables.register("tug-of-war", function (stage, data) {
+Explorables.register("tug-of-war", function (stage, data, remember) {
   "use strict";
 
   var html = Explorables.html;
@@ -11,13 +11,14 @@ Explorables.register("tug-of-war", function (stage, data) {
   var ENDS = [-5, 70];
   var WIDEST = 1.6; // of Var mu + sigma^2; more than that is cut, and marked
   var SIDE = 28;
+  var EPOCHS = [0, 1, 5, 10, 15, 20]; // marked under the slider
   var FIRST_EPOCH = data.step.indexOf(data.steps_per_epoch);
 
   var HEAD = 30;
-  var ROWS = 360;
+  var ROWS = 432; // so that a row is never lower than a finger wants, 24 px
   var HEADING = 24; // above those that live, and above those that die
   var BAR = 14;
-  var HEIGHT = HEAD + ROWS + 26;
+  var HEIGHT = HEAD + ROWS + 40;
 
   var last = data.step.length - 1;
   var variables = data.kl[0].map(function (_, j) {
@@ -26,12 +27,14 @@ Explorables.register("tug-of-war", function (stage, data) {
   var fate = variables.slice().sort(function (a, b) {
     return data.mu_variance[last][b] - data.mu_variance[last][a];
   });
-  var survivors = variables.filter(function (j) {
-    return data.mu_variance[last][j] > USED;
-  }).length;
+  var survivors = variables.filter(lives).length;
 
   var moment = FIRST_EPOCH;
   var sorted = false; // by what becomes of them; that would give the answer away at first
+  var bets = variables.map(function () {
+    return false;
+  });
+  var seen = false; // whether the reader has seen what becomes of them; then bets are closed
 
   // --- what is on the stage -----------------------------------------------------------------------
 
@@ -47,17 +50,53 @@ Explorables.register("tug-of-war", function (stage, data) {
     input: function (at) {
       pause();
       go(at);
+      remember();
     },
   });
+  // Moments are close together at first, where much happens: so the epochs are marked.
+  var epochs = html("div", { class: "tug-epochs muted", "aria-hidden": "true" });
+  EPOCHS.forEach(function (epoch) {
+    var at = data.step.indexOf(epoch * data.steps_per_epoch) / last;
+    epochs.append(html("span", { style: "--at: " + at }, epoch));
+  });
+  slider.row.append(epochs, html("span", { class: "tug-unit muted", "aria-hidden": "true" }, "epochs"));
   var button = html("button", { type: "button", class: "tug-play", click: toggle });
   var order = Explorables.choice({
     label: "order",
     values: ["by number", "survivors first"],
     value: "by number",
     input: function (value) {
-      sorted = value !== "by number";
-      place();
+      sort(value !== "by number");
+      remember();
     },
+  });
+  var ticks = variables.map(function (j) {
+    var tick = html("input", {
+      type: "checkbox",
+      "aria-label": "variable " + j + " will live",
+      change: function () {
+        bets[j] = tick.checked;
+        score();
+        remember();
+      },
+    });
+    return tick;
+  });
+  var labels = ticks.map(function (tick, j) {
+    return html("label", { class: "tug-bet" }, tick, html("span", {}, String(j)));
+  });
+  var field = html("fieldset", { class: "tug-field" }, html("legend", { class: "unseen" }, "your bet"));
+  var verdict = html("span", { role: "status" });
+  var again = Explorables.button("bet again", function () {
+    pause();
+    seen = false;
+    bets.fill(false);
+    order.set("by number");
+    sorted = false;
+    place();
+    slider.set(FIRST_EPOCH);
+    go(FIRST_EPOCH);
+    remember();
   });
   var chart = svg("svg", { class: "tug-chart", height: HEIGHT, role: "img" });
   var canvases = data.labels.map(function () {
@@ -78,12 +117,16 @@ Explorables.register("tug-of-war", function (stage, data) {
   stage.append(
     html("div", { class: "tug-controls" }, button, slider.row),
     order.group,
-    chart,
+    field,
+    html("p", { class: "tug-score" }, verdict, again),
     answer,
     html("p", { class: "tug-caption muted", "aria-hidden": "true" }, "ten test digits as they are drawn now"),
     digits,
     status
   );
+
+  field.append(chart);
+  field.append.apply(field, labels);
 
   var film = new Image();
   film.src = "data:image/png;base64," + data.film;
@@ -106,13 +149,14 @@ Explorables.register("tug-of-war", function (stage, data) {
   // Everything whose place depends on the width alone.
   function layout() {
     var bars = Math.max(88, Math.min(170, 0.25 * width)); // the room of the variances
-    var left = 40;
+    var left = 52;
     var linear = Explorables.scale(ENDS.map(squeeze), [left, width - bars - 14]);
     rope = function (nats) {
       return linear(squeeze(nats));
     };
     share = Explorables.scale([0, WIDEST], [width - bars, width - 8]);
     var foot = HEAD + ROWS + 18;
+    var middle = rope(0) + (rope(50) - rope(0)) / 2;
     chart.setAttribute("viewBox", "0 0 " + width + " " + HEIGHT);
     chart.replaceChildren();
 
@@ -131,7 +175,9 @@ Explorables.register("tug-of-war", function (stage, data) {
       );
     });
     chart.append(
-      text(0, 16, "tick", "start", "variable"),
+      text(0, 16, "tick", "start", "bet"),
+      text(middle, foot + 16, "tick", "middle", "nats, logarithmic"),
+      text(share(0), foot + 16, "tick", "start", "variance, linear"),
       text(rope(0) - 8, 16, "name kl", "end", "← KL"),
       text(rope(0) + 8, 16, "name gain", "start", "gain, nats →"),
       svg(
@@ -142,14 +188,12 @@ Explorables.register("tug-of-war", function (stage, data) {
       )
     );
 
-    headings = ["will live: " + survivors, "will die: " + (variables.length - survivors)].map(
-      function (words, lower) {
-        var y = HEAD + (lower ? HEADING + survivors * pitch(true) : 0);
-        var heading = svg("g", { class: "heading" }, text(0, y + 17, "", "start", words));
-        if (lower) heading.append(svg("line", { x1: 0, x2: width, y1: y + 1, y2: y + 1 }));
-        return heading;
-      }
-    );
+    headings = [0, 1].map(function (lower) {
+      var y = HEAD + (lower ? HEADING + survivors * pitch(true) : 0);
+      var heading = svg("g", { class: "heading" }, text(0, y + 17, "", "start", ""));
+      if (lower) heading.append(svg("line", { x1: 0, x2: width, y1: y + 1, y2: y + 1 }));
+      return heading;
+    });
     chart.append.apply(chart, headings);
 
     rows = variables.map(function (j) {
@@ -162,7 +206,7 @@ Explorables.register("tug-of-war", function (stage, data) {
         losing: svg("path", { class: "losing", d: "M" + (left - 8) + ",-5l-7,5l7,5z" }),
       };
       var ground = svg("rect", { class: "ground", x: 0, y: -BAR / 2 - 2, width: width, height: BAR + 4, rx: 3 });
-      parts.group = svg("g", { class: "tug-row" }, ground, text(20, 5, "number", "end", j));
+      parts.group = svg("g", { class: "tug-row" }, ground);
       ["kl", "gain", "mu", "sigma", "cut", "losing"].forEach(function (name) {
         parts.group.append(parts[name]);
       });
@@ -188,14 +232,22 @@ Explorables.register("tug-of-war", function (stage, data) {
     return (ROWS - (grouped ? 2 * HEADING : 0)) / variables.length;
   }
 
+  function sort(byFate) {
+    sorted = byFate;
+    place();
+    score();
+  }
+
   // Put the rows in their order.
   function place() {
     var sequence = sorted ? fate : variables;
     sequence.forEach(function (j, rank) {
       var headed = sorted ? HEADING * (rank < survivors ? 1 : 2) : 0;
       var y = HEAD + headed + (rank + 0.5) * pitch(sorted);
-      rows[j].group.style.transform = "translateY(" + y + "px)";
+      rows[j].group.style.transform = labels[j].style.transform = "translateY(" + y + "px)";
+      if (sequence === fate) field.append(labels[j]); // for those who go by the keyboard
     });
+    if (sequence === variables) field.append.apply(field, labels);
     headings.forEach(function (heading) {
       heading.style.display = sorted ? "" : "none";
     });
@@ -228,6 +280,10 @@ Explorables.register("tug-of-war", function (stage, data) {
       row.group.classList.toggle("is-losing", losing(j));
       row.group.classList.toggle("is-silent", silent(j));
     });
+    headings.forEach(function (heading, lower) {
+      var words = (moment === last ? ["alive: ", "dead: "] : ["will live: ", "will die: "])[lower];
+      heading.firstChild.textContent = words + (lower ? variables.length - survivors : survivors);
+    });
     if (film.complete) {
       canvases.forEach(function (canvas, at) {
         var ink = canvas.getContext("2d");
@@ -235,6 +291,7 @@ Explorables.register("tug-of-war", function (stage, data) {
       });
     }
     say();
+    score();
   }
 
   var draw = Explorables.inFrame(show);
@@ -261,6 +318,38 @@ Explorables.register("tug-of-war", function (stage, data) {
     status.say(words);
   }
 
+  // Before the end: how many bets there are. Afterwards: what came of them.
+  function score() {
+    seen = seen || moment === last || sorted;
+    var chosen = placed();
+    var right = chosen.filter(lives);
+    var missed = variables.filter(function (j) {
+      return lives(j) && !bets[j];
+    });
+    var words = chosen.length
+      ? chosen.length + " of " + variables.length + " bets placed. Now play."
+      : "Bet: choose the rows of the variables that will live.";
+    if (seen && chosen.length) {
+      words = "You bet on " + chosen.length + ", and " + (right.length || "none") + " of them lived.";
+      words += missed.length
+        ? " You did not see " + missed.length + " of the " + survivors + " survivors: " + missed.join(", ") + "."
+        : " You saw all " + survivors + " survivors.";
+    } else if (seen) {
+      words = survivors + " live. Nobody had bet.";
+    }
+    if (verdict.textContent !== words) verdict.textContent = words;
+    again.hidden = !seen;
+    ticks.forEach(function (tick, j) {
+      tick.checked = bets[j];
+      tick.disabled = seen;
+      labels[j].classList.toggle("is-right", seen && bets[j] && lives(j));
+    });
+  }
+
+  function lives(j) {
+    return data.mu_variance[last][j] > USED;
+  }
+
   function go(at) {
     moment = at;
     draw();
@@ -277,9 +366,14 @@ Explorables.register("tug-of-war", function (stage, data) {
     button.classList.remove("is-playing");
   }
 
+  function stop() {
+    pause();
+    remember();
+  }
+
   function tick() {
     if (moment === last) {
-      pause();
+      stop();
       return;
     }
     slider.set(moment + 1);
@@ -289,7 +383,7 @@ Explorables.register("tug-of-war", function (stage, data) {
 
   function toggle() {
     if (timer !== null) {
-      pause();
+      stop();
       return;
     }
     if (moment === last) go(0);
@@ -308,11 +402,46 @@ Explorables.register("tug-of-war", function (stage, data) {
     layout();
   }).observe(stage);
 
+  function set(to) {
+    pause();
+    if (to.moment !== undefined) {
+      slider.set(to.moment);
+      go(to.moment);
+    }
+    if (to.bets !== undefined) {
+      bets = variables.map(function (j) {
+        return to.bets.indexOf(j) >= 0;
+      });
+    }
+    if (to.seen !== undefined) seen = to.seen;
+    if (to.sorted !== undefined) {
+      order.set(to.sorted ? "survivors first" : "by number");
+      sort(to.sorted);
+    }
+  }
+
+  function placed() {
+    return variables.filter(function (j) {
+      return bets[j];
+    });
+  }
+
+  // The moment whose minibatch is nearest.
+  function momentOf(step) {
+    var apart = data.step.map(function (each) {
+      return Math.abs(each - step);
+    });
+    return apart.indexOf(Math.min.apply(null, apart));
+  }
+
   return {
     moments: data.step.length,
     state: function () {
       return {
         moment: moment,
+        sorted: sorted,
+        bets: placed(),
+        seen: seen,
         step: data.step[moment],
         kl: data.kl[moment],
         gain: data.gain[moment],
@@ -320,10 +449,27 @@ Explorables.register("tug-of-war", function (stage, data) {
         mean_variance: data.mean_variance[moment],
       };
     },
-    set: function (to) {
-      pause();
-      slider.set(to.moment);
-      go(to.moment);
+    survivors: variables.filter(lives),
+    set: set,
+    address: {
+      // batch=1407, the minibatch; order=fate; bet=1,3,7
+      keys: ["batch", "order", "bet"],
+      write: function () {
+        return {
+          batch: moment === FIRST_EPOCH ? null : String(data.step[moment]),
+          order: sorted ? "fate" : null,
+          bet: placed().join(",") || null,
+        };
+      },
+      read: function (values) {
+        var step = Explorables.within(values.get("batch"), 0, data.step[last], data.step[FIRST_EPOCH]);
+        set({
+          bets: Explorables.members(values.get("bet"), variables.length),
+          seen: false,
+          sorted: values.get("order") === "fate",
+          moment: momentOf(step),
+        });
+      },
     },
   };
 });

@@ -1,5 +1,5 @@
 // The water level: the optimum of the linear VAE. What lies under beta * eta^2 drowns.
-Explorables.register("water-level", function (stage, data) {
+Explorables.register("water-level", function (stage, data, remember) {
   "use strict";
 
   var html = Explorables.html;
@@ -63,6 +63,7 @@ Explorables.register("water-level", function (stage, data) {
     input: function (notch) {
       beta = Math.pow(10, notch / 100);
       draw();
+      remember();
     },
   });
   var choice = Explorables.choice({
@@ -71,7 +72,10 @@ Explorables.register("water-level", function (stage, data) {
       return each.name;
     }),
     value: spectrum.name,
-    input: choose,
+    input: function (name) {
+      choose(name);
+      remember();
+    },
   });
   var chart = svg("svg", { height: HEIGHT, role: "img" });
   var pill = html("span", {});
@@ -81,11 +85,12 @@ Explorables.register("water-level", function (stage, data) {
   var answer = html("p", { class: "explorable-answer", "aria-hidden": "true" });
   var status = Explorables.status();
   status.classList.add("unseen");
+  var panel = html("div", { class: "water-chart" }, chart, surface);
   slider.row.classList.add("water-slider");
   stage.append(
     slider.row,
     choice.group,
-    html("div", { class: "water-chart" }, chart, surface),
+    panel,
     answer,
     status
   );
@@ -222,27 +227,46 @@ Explorables.register("water-level", function (stage, data) {
   // --- the hand in the water ------------------------------------------------------------------------
 
   var hold = null; // from the pointer to the surface, while it is held
+  var tap = null; // where a finger came down; it may still scroll the page
 
-  function surfaceFrom(event) {
+  function heightOf(event) {
     return event.clientY - chart.getBoundingClientRect().top;
   }
 
+  function raiseTo(y) {
+    var share = (LANDSCAPE.bottom - y) / (LANDSCAPE.bottom - LANDSCAPE.top);
+    var ends = LANDSCAPE.ends;
+    raise((ends[0] * Math.pow(ends[1] / ends[0], share)) / NOISE_VARIANCE);
+    remember();
+  }
+
+  // A mouse takes hold of the surface anywhere. A finger drags its handle alone; elsewhere in the
+  // landscape it taps, or scrolls.
   surface.addEventListener("pointerdown", function (event) {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || (event.pointerType === "touch" && event.target !== pill)) return;
     surface.setPointerCapture(event.pointerId);
-    hold = heightIn.landscape(beta * NOISE_VARIANCE) - surfaceFrom(event);
+    hold = heightIn.landscape(beta * NOISE_VARIANCE) - heightOf(event);
     event.preventDefault(); // no selection of text
   });
   surface.addEventListener("pointermove", function (event) {
-    if (hold === null) return;
-    var share = (LANDSCAPE.bottom - surfaceFrom(event) - hold) / (LANDSCAPE.bottom - LANDSCAPE.top);
-    var ends = LANDSCAPE.ends;
-    raise((ends[0] * Math.pow(ends[1] / ends[0], share)) / NOISE_VARIANCE);
+    if (hold !== null) raiseTo(heightOf(event) + hold);
   });
   ["pointerup", "pointercancel"].forEach(function (name) {
     surface.addEventListener(name, function () {
       hold = null;
     });
+  });
+
+  panel.addEventListener("pointerdown", function (event) {
+    var tapped = event.pointerType === "touch" && event.target !== pill;
+    tap = tapped ? [event.clientX, event.clientY] : null;
+  });
+  panel.addEventListener("pointerup", function (event) {
+    if (!tap) return;
+    var strayed = Math.hypot(event.clientX - tap[0], event.clientY - tap[1]);
+    var y = heightOf(event);
+    tap = null;
+    if (strayed < Explorables.STRAY && LANDSCAPE.top <= y && y <= LANDSCAPE.bottom) raiseTo(y);
   });
 
   layout();
@@ -252,6 +276,14 @@ Explorables.register("water-level", function (stage, data) {
     width = now;
     layout();
   }).observe(stage);
+
+  function set(to) {
+    if (to.spectrum !== undefined) {
+      choice.set(to.spectrum);
+      choose(to.spectrum);
+    }
+    if (to.beta !== undefined) raise(to.beta);
+  }
 
   return {
     spectra: data.spectra.map(function (each) {
@@ -268,12 +300,25 @@ Explorables.register("water-level", function (stage, data) {
         kl: each("kl"),
       };
     },
-    set: function (to) {
-      if (to.spectrum !== undefined) {
-        choice.set(to.spectrum);
-        choose(to.spectrum);
-      }
-      if (to.beta !== undefined) raise(to.beta);
+    set: set,
+    address: {
+      // beta=3.00, data=toy
+      keys: ["beta", "data"],
+      write: function () {
+        return {
+          beta: beta === 1 ? null : beta.toFixed(2),
+          data: spectrum === data.spectra[0] ? null : spectrum.name.toLowerCase(),
+        };
+      },
+      read: function (values) {
+        var named = data.spectra.find(function (each) {
+          return each.name.toLowerCase() === values.get("data");
+        });
+        set({
+          spectrum: (named || data.spectra[0]).name,
+          beta: Explorables.within(values.get("beta"), LOWEST, HIGHEST, 1),
+        });
+      },
     },
   };
 });

@@ -1,0 +1,90 @@
+"""The rows of the scoreboard: each can be linked to, and scripts can choose among them.
+
+A row of a table in a cell with the tag ``scoreboard`` becomes the target ``#verdict-ID`` and gets
+classes: ``fails``, ``published`` (a work from outside gives a value or a law), what ``claims.yml``
+says of when its interval was set, and ``in-CHAPTER``. Above the table stand the buttons for what
+there is of these; without scripts they are not shown, and all rows are.
+"""
+
+import html
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+from docutils import nodes
+from sphinx.application import Sphinx
+
+CLAIM = re.compile(r"#claim-([\w.-]+)$")
+BUTTONS = {
+    "fails": "fail",
+    "published": "have a published value",
+    "before": "were fixed before the runs",
+    "after": "were fixed with the data in view",
+    "identity": "are identities",
+}
+
+
+def annotate(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Find the tables of verdicts, once references are resolved."""
+    for cell in doctree.findall(nodes.container):
+        if "tag_scoreboard" in cell["classes"]:
+            for table in list(cell.findall(nodes.table)):
+                found = rows(app, table)
+                if found:
+                    table.parent.insert(table.parent.index(table), buttons(app, found))
+
+
+def rows(app: Sphinx, table: nodes.table) -> Counter[str]:
+    """Name the rows of a table and give them their classes; return how many have which."""
+    claims = yaml.safe_load(Path(app.srcdir, "claims.yml").read_text(encoding="utf-8"))
+    places = app.env.get_domain("std").data["anonlabels"]
+    counts: Counter[str] = Counter()
+    for row in table.findall(nodes.row):
+        for link in row.findall(nodes.reference):
+            if found := CLAIM.search(link.get("refuri", "") or f"#{link.get('refid', '')}"):
+                key = found[1]
+                row["ids"].append(f"verdict-{key}")
+                kinds = [*classes(claims[key], "✗" in row[0].astext())]
+                kinds.append(f"in-{places[f'claim-{key}'][0]}")
+                row["classes"] += kinds
+                counts.update(["all", *kinds])
+    return counts
+
+
+def classes(claim: dict[str, Any], fails: bool) -> list[str]:
+    """The classes of one claim."""
+    published = bool(claim.get("published")) and claim["source"] != "this book"
+    result = ["fails"] * fails + ["published"] * published
+    return result + [kind for kind in [claim.get("kind")] if kind in BUTTONS]
+
+
+def buttons(app: Sphinx, counts: Counter[str]) -> nodes.raw:
+    """The choices, and targets for links such as ``#fails``."""
+    chosen = "".join(
+        f'<button type="button" value="{kind}" aria-pressed="false">{counts[kind]} {words}</button>'
+        for kind, words in BUTTONS.items()
+        if counts[kind]
+    )
+    chapters = [name for name in app.env.found_docs if counts[f"in-{name}"]]
+    chapters.sort(key=list(dict.fromkeys(k[3:] for k in counts if k.startswith("in-"))).index)
+    options = "".join(
+        f'<option value="in-{name}">{html.escape(app.env.titles[name].astext())} '
+        f"({counts[f'in-{name}']})</option>"
+        for name in chapters
+    )
+    targets = "".join(f'<span id="{kind}"></span>' for kind in BUTTONS if counts[kind])
+    return nodes.raw(
+        "",
+        f'{targets}<form class="board-choice" hidden>{chosen}'
+        f'<label>in <select><option value="">all chapters</option>{options}</select></label>'
+        f'<output data-all="{counts["all"]}"></output></form>',
+        format="html",
+    )
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the extension."""
+    app.connect("doctree-resolved", annotate)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
