@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: make b
 TEXTS = """() => {
   const read = document.documentElement.dataset.reading !== "check";
   const screen = ".explorable-stage, .explorable-text, .guess-entry, .guess-result, .chart-narrow";
-  const out = "mjx-container, script, style, .headerlink, button, summary, .chart-note, " + screen +
+  const out = "mjx-container, script, style, output, .headerlink, button, summary, .chart-note, " + screen +
     (read ? ", [data-fold=code]" : "");
   const walk = document.createTreeWalker(
     document.querySelector(".bd-article"), NodeFilter.SHOW_TEXT,
@@ -37,10 +37,8 @@ def text_of(made: bytes) -> list[str]:
     return [bare(sheet.extract_text()) for sheet in PdfReader(io.BytesIO(made)).pages]
 
 
-def is_printed(text: str, sheets: list[str]) -> bool:
-    """Whether a text is on a sheet, or begins on one and ends on the next."""
-    if any(text in sheet for sheet in sheets):
-        return True
+def crosses(text: str, sheets: list[str]) -> bool:
+    """Whether a text begins on one sheet and ends on the next."""
     for sheet, following in pairwise(sheets):
         begins = 0
         while text[: begins + 1] in sheet:
@@ -54,7 +52,10 @@ def left_out(page: Page, sheets: list[str]) -> list[str]:
     """What is in the page and not on paper."""
     texts = [text for text in page.evaluate(TEXTS) if len(bare(text)) > 3]
     assert len(texts) > 20
-    return [text for text in texts if not is_printed(bare(text), sheets)]
+    on_one_sheet = "|".join(sheets)  # which is no letter
+    return [
+        text for text in texts if bare(text) not in on_one_sheet and not crosses(bare(text), sheets)
+    ]
 
 
 def printed_whole(browser: Browser, name: str, checked: bool = False) -> list[str]:

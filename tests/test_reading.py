@@ -369,7 +369,7 @@ def first_screen_complaints(browser: Browser, path: Path) -> list[str]:
         page, _ = show(context, path)
         for what, selector, enough in (
             ("question", ".opening-question", None),
-            ("picture", ".opening-picture :is(img, svg), .explorable", 250),
+            ("picture", ".opening-picture :is(img, svg), .explorable, .tally", 250),
         ):
             for part in page.locator(f".bd-article :is({selector}):visible").all()[:1]:
                 place = part.bounding_box()

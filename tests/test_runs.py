@@ -41,6 +41,10 @@ def shapes_of(experiment: Experiment) -> dict[str, tuple[int, ...]]:
     shapes |= {"reconstruction_nats": (), "squared_error": ()}
     if experiment.model != "Autoencoder":
         shapes["elbo"] = ()
+    if experiment.beta_path:
+        at_ends = (len(experiment.beta_path), experiment.latent)
+        names = ("rung_var_mu", "rung_mean_sigma2", "rung_kl", "rung_gain")
+        shapes |= {**dict.fromkeys(names, at_ends), "rung_elbo": at_ends[:1]}
     if experiment.learn_variance:
         shapes["decoder_variance"] = ()
     if experiment.evaluation_samples:
