@@ -16,8 +16,8 @@ pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: make b
 TEXTS = """() => {
   const read = document.documentElement.dataset.reading !== "check";
   const screen = ".explorable-stage, .explorable-text, .guess-entry, .guess-result, .chart-narrow";
-  const out = "mjx-container, script, style, output, .headerlink, button, summary, .chart-note, " + screen +
-    (read ? ", [data-fold=code]" : "");
+  const out = "mjx-container, script, style, .headerlink, button, summary, output, option, " +
+    ".chart-note, " + screen + (read ? ", [data-fold=code]" : "");
   const walk = document.createTreeWalker(
     document.querySelector(".bd-article"), NodeFilter.SHOW_TEXT,
     node => node.parentElement.closest(out) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT);
