@@ -296,7 +296,7 @@ def page_table(found: Row) -> str:
             what,
             f"{found[name]:{digits}}",
             f"{first[name]:{digits}}",
-            f"{first[name] / found[name]:.1f}",
+            f"{first[name] / found[name]:.1f}" if found[name] else "",
         ]
         for what, name, digits in (
             ("the knobs can be turned after, s", "live", ".1f"),
