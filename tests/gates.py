@@ -11,7 +11,6 @@ Cell = dict[str, Any]
 Gate = Callable[[Notebook], list[str]]
 
 MAX_LINES = 25
-IMPORTS = re.compile(r"^(?:from \S+ )?import (?:\([^)]*\)|.*)\n", re.M)
 SVG = "image/svg+xml"
 SHOWN_AT_THE_END = {"table", "show_source", "show_tally", "show_verdicts"}
 TO_DO = "TO DO"  # what `make new-chapter` leaves to fill in
@@ -286,11 +285,11 @@ def is_one_of(said: str, percent: object, shown: list[float]) -> bool:
 
 
 def cells_short(notebook: Notebook) -> list[str]:
-    """A cell fits on the screen beside its explanation; imports are not read."""
+    """A cell fits on the screen beside its explanation."""
     return [
         f"cell {number} has {lines} lines, more than {MAX_LINES}"
         for number, cell in enumerate(code_cells(notebook), 1)
-        if (lines := len(IMPORTS.sub("", source(cell)).splitlines())) > MAX_LINES
+        if (lines := len(source(cell).splitlines())) > MAX_LINES
     ]
 
 

@@ -74,6 +74,7 @@ MALFORMED = [
     *(row_text(**{name: None}) for name in ROW),
     *(row_text(accepted=text) for text in INTERVALS.split("|")),
     *(row_text(**{name: "1"}) for name in ("colour", "id", "low")),
+    row_text(kind="Before"),
     *("k:\n", "k: words\n", "k: [0, 1]\n"),
 ]
 

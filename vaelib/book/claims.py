@@ -17,6 +17,7 @@ from vaelib.data import book_folder
 from .tables import three_digits, true_minus
 
 FILE_NAME = "claims.yml"
+KINDS = ("", "identity", "before", "after")  # when the interval was set; "": not recorded
 HOLDS, FAILS = "✓ holds", "✗ FAILS"
 COLUMNS = ("claim", "values", "least", "median", "largest", "accepted", "verdict")
 
@@ -186,6 +187,10 @@ def _parse(key: str, row: dict[str, Any]) -> Claim:
     if not low <= high or (math.isinf(low) and math.isinf(high)):
         raise ValueError(
             f"claim {key!r}: accepted: expected an interval that can fail, got {row['accepted']}"
+        )
+    if result.kind not in KINDS:
+        raise ValueError(
+            f"claim {key!r}: kind: expected {', '.join(KINDS[1:])} or none, got {result.kind}"
         )
     return result
 
