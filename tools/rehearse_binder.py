@@ -76,7 +76,9 @@ def execute(chapter: Path) -> None:
     stored = claim_lines(notebook)
     folder = {"metadata": {"path": str(chapter.parent)}}
     try:
-        NotebookClient(notebook, kernel_name="binder", timeout=None, resources=folder).execute()
+        NotebookClient(
+            notebook, kernel_name="binder", startup_timeout=300, timeout=None, resources=folder
+        ).execute()
     except CellExecutionError as error:
         raise SystemExit(f"a cell raised {error.ename}: {error.evalue}") from None
     except DeadKernelError:
