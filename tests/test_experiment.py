@@ -39,12 +39,14 @@ FIELDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "learn_variance": (False, True, GAUSSIAN),
     "initialisation": ("glorot", "torch", {}),
     "activation": ("relu", "tanh", {}),
+    "held_sigma2": (0.5, 0.3, {"model": "HeldVAE"}),
     "beta": (1.0, 3.0, {}),
     "beta_warmup": (0, 3, {"beta": 2.0}),
     "beta_path": ((), ((1, 0.5), (3, 2)), {"epochs": 4}),
     "sample_from_epoch": (0, 2, {}),
     "free_variable": (None, 1, {}),
     "revive_epochs": (None, (1, 3), {}),
+    "revive_count": (1, 2, {"revive_epochs": (1, 3)}),
     "importance_samples": (1, 4, {}),
     "free_bits": (0.0, 0.01, {}),
     "latent_dropout": (0.0, 0.4, {}),
@@ -87,6 +89,8 @@ TOGETHER: list[dict[str, Any]] = [
     {"model": "Autoencoder", "learn_variance": True, **GAUSSIAN},
     {"model": "ConvVAE", "hidden": (4, 6)},
     {"model": "LinearVAE", "hidden": (), "likelihood": "gaussian"},
+    {"model": "HeldVAE", "held_sigma2": 0.1, "sample_from_epoch": 4},
+    {"model": "HeldVAE", "held_sigma2": 0.6, "free_variable": 1, "revive_epochs": (0, 2)},
     {"model": "Classifier", "hidden": ()},
 ]  # fmt: skip
 
@@ -100,14 +104,14 @@ def other(name: str) -> dict[str, Any]:
 # ---- what each field does to training -----------------------------------------------------------
 
 
-def reference(experiment: Experiment, data: ImageData) -> tuple[nn.Module, int]:
+def reference(experiment: Experiment, data: ImageData) -> tuple[nn.Module, list[int]]:
     """Train as the documentation of `Experiment` says, sharing nothing but the model's layers."""
     model = experiment.build(tuple(data.train_images.shape[1:]))
     images = data.train_images[: experiment.images].float() / 255
     order = torch.Generator().manual_seed(experiment.seed)
     noise = torch.Generator().manual_seed(experiment.seed)
     adam = torch.optim.Adam(model.parameters(), lr=experiment.learning_rate)
-    revived = -1
+    revived: list[int] = []
     for epoch in range(experiment.epochs):
         if experiment.final_learning_rate and epoch:
             fall = experiment.final_learning_rate / experiment.learning_rate
@@ -115,8 +119,9 @@ def reference(experiment: Experiment, data: ImageData) -> tuple[nn.Module, int]:
             adam.param_groups[0]["lr"] = experiment.learning_rate * fall**done
         if experiment.revive_epochs and epoch == experiment.revive_epochs[0]:
             with torch.no_grad():
-                mu, _ = model.encode(data.test_images.float() / 255)
-            revived = int(mu.numpy().var(axis=0).argmin())
+                mu, _ = model.eval().encode(data.test_images.float() / 255)
+            model.train()
+            revived = mu.numpy().var(axis=0).argsort()[: experiment.revive_count].tolist()
         if experiment.reset != "nothing" and epoch == experiment.reset_epoch:
             adam = torch.optim.Adam(model.parameters(), lr=adam.param_groups[0]["lr"])
             other = attrs.evolve(experiment, seed=experiment.seed + 1)
@@ -146,7 +151,7 @@ def reference_loss(
     model: Any,
     x: Tensor,
     epoch: int,
-    revived: int,
+    revived: list[int],
     noise: torch.Generator,
 ) -> Tensor:
     if experiment.binarise:
@@ -172,7 +177,7 @@ def reference_loss(
             weight = [w for epochs, w in experiment.beta_path for _ in range(epochs)][epoch]
         if j == experiment.free_variable:
             weight = 0.0
-        if j == revived and experiment.revive_epochs[0] <= epoch < experiment.revive_epochs[1]:
+        if j in revived and experiment.revive_epochs[0] <= epoch < experiment.revive_epochs[1]:
             weight = 0.0
         kl = ((mu[:, j] ** 2 + logvar[:, j].exp() - logvar[:, j] - 1) / 2).mean()
         cost = cost + weight * kl.clamp(min=experiment.free_bits)
@@ -208,7 +213,7 @@ def data_for(experiment: Experiment) -> ImageData:
     return make_data(shape=(1, 4, 4) if experiment.model == "ConvVAE" else (1, 3, 4))
 
 
-def check(run: Run, model: nn.Module, revived: int) -> None:
+def check(run: Run, model: nn.Module, revived: list[int]) -> None:
     expected = dict(model.state_dict())
     if run.experiment.precision == "bfloat16":  # which rounds to 8 bits
         start = run.experiment.build((1, 16, 16)).state_dict()
@@ -216,7 +221,7 @@ def check(run: Run, model: nn.Module, revived: int) -> None:
             assert (run.weights[name] - value).norm() < 0.2 * (value - start[name]).norm(), name
     else:
         torch.testing.assert_close(run.weights, expected, rtol=1e-3, atol=2e-5)
-    assert run.measurements["revived"] == revived
+    assert run.measurements["revived"].reshape(-1).tolist() == (revived or [-1])
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -240,6 +245,26 @@ def test_the_variable_to_revive_is_chosen_once_even_if_it_is_the_first() -> None
     assert run.measurements["revived"] == 0
     # By the end another one has the least variance: chosen anew, it would be that one.
     assert run.history["var_mu"][-1].argmin() != 0
+
+
+def test_the_price_of_a_held_variable_is_constant_and_it_can_be_pruned() -> None:
+    experiment = small(model="HeldVAE", held_sigma2=0.2, epochs=40)
+    images = make_data().train_images / 255
+    mu, logvar = experiment.build((1, 3, 4)).encode(images)  # in training: the batch's own scale
+    price = (mu.square() + logvar.exp() - logvar - 1).mean(0) / 2
+    torch.testing.assert_close(price, torch.full((3,), -math.log(0.2) / 2))
+    model, x = training.train(experiment, make_data()).model(), images.double()
+    mu, logvar = model.encode(x)  # after it: nearly so, by the running mean
+    torch.testing.assert_close(
+        mu.square().mean(0) + logvar.exp().mean(0), torch.ones(3).double(), rtol=0.2, atol=0
+    )
+    torch.testing.assert_close(model.encode(x[:1])[0], mu[:1])
+    index = [2, 0]
+    alone = torch.zeros_like(mu)
+    alone[:, index] = mu[:, index]
+    pruned = model.prune(index).eval()
+    torch.testing.assert_close(pruned.encode(x)[0], mu[:, index])
+    torch.testing.assert_close(pruned.decode(mu[:, index]), model.decode(alone))
 
 
 # ---- names --------------------------------------------------------------------------------------
@@ -342,6 +367,8 @@ def test_every_field_refuses_what_it_cannot_be(name: str) -> None:
         ("revive_epochs", (4, 2)),
         ("revive_epochs", (1, 21)),
         ("revive_epochs", (1, 2, 3)),
+        ("revive_count", 2),  # of no revival
+        ("held_sigma2", 1.0),
         ("beta_path", ((20, -1),)),
         ("beta_path", ((0, 1), (20, 1))),
         ("beta_path", ((19, 1),)),

@@ -169,7 +169,7 @@ class Autoencoder(nn.Module):
         if not (index and different and set(index) <= set(range(self.latent))):
             raise ValueError(f"keep: expected different indices below {self.latent}, got {index}")
         weights = {
-            name: value[index] if name.startswith(("mu.", "logvar")) else value.clone()
+            name: value[index] if name.startswith(("mu", "logvar")) else value.clone()
             for name, value in self.state_dict().items()
         }
         weights["decoder.0.weight"] = weights["decoder.0.weight"][:, index]

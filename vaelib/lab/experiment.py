@@ -19,6 +19,7 @@ from vaelib.data.lock import exclusive_lock
 from vaelib.lab import store
 from vaelib.lab.classifier import Classifier
 from vaelib.lab.fields import choice, flag, number, whole, wholes
+from vaelib.lab.held import HeldVAE
 from vaelib.lab.measurements import Measurement
 from vaelib.lab.objective import Objective, has_written_gradient
 from vaelib.lab.run import Run
@@ -31,6 +32,7 @@ MODELS: dict[str, Any] = {
     "Autoencoder": Autoencoder,
     "ConvVAE": ConvVAE,
     "LinearVAE": LinearVAE,
+    "HeldVAE": HeldVAE,
     "Classifier": Classifier,
 }
 _SEEDING = threading.Lock()  # torch draws initial weights from one generator for all threads
@@ -52,12 +54,14 @@ class Architecture:
     learn_variance: bool = flag(False, stored_as="learned_variance")  #: learn η² too
     initialisation: str = choice("glorot", "torch")  #: Keras's initial weights, or PyTorch's
     activation: str = choice(*ACTIVATIONS)  #: of the hidden layers
+    held_sigma2: float = number(0.5, above=0, below=1)  #: the constant σ² of a HeldVAE
 
     def new_model(self, shape: tuple[int, ...]) -> Autoencoder | Classifier:
         """Make the model for images of this shape, from torch's global generator."""
         if self.model == "Classifier":
             return Classifier(shape, self.latent)
         kind: type[Autoencoder] = MODELS[self.model]
+        held = {"held_sigma2": self.held_sigma2} if self.model == "HeldVAE" else {}
         return kind(
             shape,
             self.hidden,
@@ -67,6 +71,7 @@ class Architecture:
             decoder_variance=self.decoder_variance,
             learn_variance=self.learn_variance,
             activation=self.activation,
+            **held,
         )
 
 

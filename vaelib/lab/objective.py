@@ -42,6 +42,7 @@ class Objective:
     #: (first, last): in epochs first, …, last − 1 the variable with the least Var μ at the start
     #: of the first one has no KL
     revive_epochs: tuple[int, ...] | None = wholes(None)
+    revive_count: int = whole(1, least=1)  #: that many variables, those with the least Var μ
     importance_samples: int = whole(1, least=1)  #: more than 1: `iwae_bound` instead of the ELBO
     free_bits: float = number(0.0, least=0)  #: nats of KL that each variable has free
     latent_dropout: float = number(0.0, least=0, below=1)  #: chance that z_j is hidden
@@ -68,6 +69,11 @@ class Objective:
             has_it = field.name in ("importance_samples", "binarise", "precision")
             if not has_it and getattr(self, field.name) != field.default:
                 raise ValueError(f"importance_samples: the IWAE bound has no {field.name}")
+        if self.revive_count > (latent if self.revive_epochs else 1):
+            raise ValueError(
+                f"revive_count: expected at most {latent}, and 1 without revive_epochs, "
+                f"got {self.revive_count}"
+            )
 
     @property
     def rung_ends(self) -> list[int]:
@@ -95,7 +101,7 @@ class TrainingLoss:
         var_mu: Callable[[], Tensor],
     ) -> None:
         self.objective, self.model, self.noise, self.var_mu = objective, model, noise, var_mu
-        self.revived = -1  # the number of the revived variable
+        self.revived = torch.tensor(-1)  # the number of the revived variable, or of several
 
     def __call__(self, x: Tensor, epoch: int) -> Tensor | None:
         """The mean loss; or None after the model's gradients have been set."""
@@ -129,8 +135,9 @@ class TrainingLoss:
         if chosen.free_variable is not None:
             weights[chosen.free_variable] = 0
         if chosen.revive_epochs and epoch in range(*chosen.revive_epochs):
-            if self.revived < 0:
-                self.revived = int(self.var_mu().argmin())
+            if self.revived.min() < 0:
+                least = self.var_mu().argsort(stable=True)[: chosen.revive_count]
+                self.revived = least.squeeze().cpu()
             weights[self.revived] = 0
         return weights
 

@@ -193,6 +193,6 @@ def _train(
     measurements |= measure(model.double(), data)
     for name in rungs[0] if rungs else ():
         measurements[f"rung_{name}"] = torch.stack([rung[name] for rung in rungs]).cpu()
-    measurements["revived"] = torch.tensor(getattr(loss, "revived", -1))
+    measurements["revived"] = getattr(loss, "revived", torch.tensor(-1))
     stacked = {name: torch.stack(values).cpu() for name, values in history.items()}
     return Run(experiment, stacked, measurements, weights)
