@@ -526,6 +526,37 @@ def test_the_drawing_is_pinned(first_glyphs):
     assert tuple(map(sha256, first_glyphs)) == (FIRST_GLYPHS, FIRST_GLYPHS_LABELS)
 
 
+def test_the_chunks_of_a_drawing_are_joined(monkeypatch):
+    fields = np.zeros((len(glyphs.FONTS) * 10, glyphs.NODES, glyphs.NODES)), np.ones(20)
+    monkeypatch.setattr(glyphs, "_distance_fields", lambda: fields)
+    monkeypatch.setattr(glyphs, "CHUNK", 3)
+    chunks = list(glyphs.draw_chunks(7))
+    assert [len(labels) for _, labels in chunks] == [3, 3, 1]
+    images, labels = glyphs.draw(7)
+    assert images.shape == (7, 1, 28, 28)
+    assert images.tobytes() == b"".join(part.tobytes() for part, _ in chunks)
+    assert labels.tolist() == [digit for _, part in chunks for digit in part]
+
+
+def test_points_outside_a_field_read_its_border():
+    field = np.random.default_rng(0).normal(size=(2, glyphs.NODES, glyphs.NODES))
+    far = 10 * glyphs.FIELD_RADIUS
+    read = glyphs._interpolate(field, np.array([1]), *np.array([[[-far, far]], [[far, -far]]]))
+    np.testing.assert_allclose(read, [[field[1, -1, 0], field[1, 0, -1]]], atol=0.01)
+
+
+def test_a_glyphs_file_is_complete_before_it_has_its_name(tmp_path, monkeypatch):
+    moved = []
+    monkeypatch.setattr(Path, "replace", lambda *paths: moved.append(paths))
+    path = tmp_path / "glyphs.bin"
+    glyphs._write(path, np.zeros((1, 1, 28, 28), np.uint8), np.zeros(1, np.int64))
+    ((complete, goal),) = moved
+    assert goal == path
+    # On the same file system, under a name by which what is left of it is known and deleted.
+    assert complete.parent.parent == tmp_path
+    assert complete.parent.name.startswith(temporary_prefix(path))
+
+
 def test_the_cache_of_this_machine_holds_what_the_code_draws(first_glyphs):
     """A file that faulty code has written would be read without complaint by correct code."""
     path = CACHE_HERE / glyphs.file_name()

@@ -141,6 +141,20 @@ def test_a_sweep_gives_each_training_one_thread_whatever_is_set(
     assert threads == [1, 2]
 
 
+def test_a_sweep_has_a_worker_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def parallel(*arguments: Any, **settings: Any) -> Any:
+        asked.append((arguments, settings))
+        return lambda jobs: iter([None for _ in jobs])
+
+    monkeypatch.setattr(joblib, "Parallel", parallel)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 5)
+    train_all([SMALL], weights=False)
+    # In the order in which they end: the progress bar moves with each.
+    assert asked == [((5,), {"return_as": "generator_unordered"})]
+
+
 def test_what_was_stored_meanwhile_is_not_trained_again(runs: Path) -> None:
     SMALL.run(weights=False)
     before = stored(runs)

@@ -25,7 +25,7 @@ few = settings(deadline=None, max_examples=50, database=None)
     [
         (-0.0, "0"),
         (-9.99e-10, "0"),
-        (1.1e-9, "1.10e−09"),
+        (1e-9, "1.00e−09"),
         (0.0001, "0.000100"),
         (-0.00002346, "−2.35e−05"),
         (1e6, "1.00e+06"),
@@ -107,6 +107,14 @@ def column(*cells, **options):
         ([123.4, 0.0567, 0.00123], ["123", "0.0567", "0.00123"]),
         ([16, "bernoulli", 0.001], ["16", "bernoulli", "0.00100"]),
         ([3, 0.94123, 7.824], ["3", "0.941", "7.82"]),
+        ([0.5, 1e-9, 1e-9], ["0.500", "1.00e−09", "1.00e−09"]),
+        (["a word", 0.5, 12.25], ["a word", "0.500", "12.2"]),
+        ([0.0001], ["0.0001"]),
+        ([1e6], ["1.00e+06"]),
+        ([0.5, 0.5, 500.0], ["0.5", "0.5", "500.0"]),
+        ([0.9995, 0.9995, 1000.0], ["1.00", "1.00", "1000"]),
+        ([0.512, 0.512, 250.4], ["0.5", "0.5", "250.4"]),
+        ([np.float32(0.1), 0.5, 90.0], ["0.1", "0.5", "90.0"]),
         # Whole numbers stay as they are, and so do words.
         ([8, 140700], ["8", "140700"]),
         (["–", 8.5, 22.24], ["–", "8.5", "22.2"]),
@@ -120,6 +128,7 @@ def test_the_numbers_of_a_column_have_the_same_decimals(numbers, shown):
 def test_decimals_can_be_asked_for():
     assert column(2.0, 0.0004, decimals=3) == ["2.000", "< 0.001"]
     assert column(2.0, 0.5, decimals=None) == ["2.00", "0.500"]
+    assert column(1e-9, 2e-9, decimals=8) == ["< 0.00000001", "< 0.00000001"]
     with pytest.raises(ValueError, match="decimals"):
         table({"x": [1.0]}, decimals={"y": 1})
 
@@ -168,6 +177,20 @@ def test_lists_of_numbers_have_the_decimals_of_their_column_and_stand_in_columns
     assert shown.columns["x"] == ["0.5 −12.2", "100.0 7.0"]
     assert repr(shown).splitlines()[1:] == [" 8 10    0.5 −12.2", "16  9  100.0   7.0"]
     assert "<td>\u20078 10</td><td>\u2007\u20070.5 −12.2</td>" in shown._repr_html_()
+
+
+def test_words_with_spaces_do_not_stand_in_columns():
+    assert repr(table({"a": ["one two", "8 12"]})) == "a\none two\n8 12"
+    assert repr(table({"a": ["8 a", "b 123"]})) == "a\n8 a\nb 123"
+
+
+def test_a_table_as_the_page_gets_it():
+    assert table({"a": [1, 2], "b": ["x", "y"]})._repr_html_() == (
+        '<table class="table"><thead><tr><th scope="col">a</th>'
+        '<th scope="col" style="text-align: left">b</th></tr></thead><tbody>'
+        '<tr><td>1</td><td style="text-align: left">x</td></tr>'
+        '<tr><td>2</td><td style="text-align: left">y</td></tr></tbody></table>'
+    )
 
 
 def test_a_table_is_aligned_as_text_and_has_the_same_cells_as_html():

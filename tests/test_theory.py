@@ -121,6 +121,13 @@ def test_a_water_level_is_in_the_precision_of_the_eigenvalues_or_an_error(
     assert all((part >= 0).all() for part in optimum)  # of which NaN is none
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_lowest_and_the_highest_water_level_are_taken(dtype):
+    limits = torch.finfo(dtype)
+    for level in (limits.tiny, limits.max):
+        assert linear_vae_optimum(torch.ones(1, dtype=dtype), level).kl.isfinite()
+
+
 @pytest.mark.parametrize("value", [-1e-9, math.nan])
 def test_eigenvalues_that_are_none_are_an_error(value):
     with pytest.raises(ValueError, match=r"^eigenvalues"):
@@ -129,7 +136,7 @@ def test_eigenvalues_that_are_none_are_an_error(value):
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
 def test_a_noise_or_beta_that_is_not_positive_is_an_error(bad):
-    for arguments in ((bad,), (1.0, bad)):
+    for arguments in ((bad,), (1.0, bad), (bad, -1.0)):
         with pytest.raises(ValueError, match=r"^noise_variance, beta"):
             linear_vae_optimum(tensor(1.0), *arguments)
 

@@ -93,7 +93,7 @@ def linear_vae_optimum(
     threshold = beta * noise_variance  # the water level βη²
     limits = torch.finfo(torch.result_type(eigenvalues, threshold))
     # NaN fails each comparison.
-    if not (noise_variance > 0 and beta > 0 and limits.tiny <= threshold <= limits.max):
+    if not (noise_variance > 0 and limits.tiny <= threshold <= limits.max):
         raise ValueError(
             "noise_variance, beta: expected numbers > 0 with a product from "
             f"{limits.tiny:.0e} to {limits.max:.0e}, got {noise_variance} and {beta}"

@@ -64,7 +64,7 @@ def train_all(missing: list[Experiment], *, weights: bool) -> None:
     if "VAELIB_RUNS" in settings:
         settings["VAELIB_RUNS"] = str(folder)  # absolute
     task = partial(_train_in_worker, weights=weights, settings=settings, folder=folder)
-    for _ in tqdm(_side_by_side(task, missing), total=len(missing), unit="run"):
+    for _ in tqdm(_side_by_side(task, missing), total=len(missing)):
         pass
 
 
