@@ -311,12 +311,14 @@ def damage(path, how):
         del content[-10:]
     elif how == "flipped":
         content[len(content) // 2] ^= 1
+    elif how == "no deflated stream":
+        content[10:] = b"\xff" * 20  # after the header of a gzip file
     else:
         content.clear()
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("how", ["truncated", "flipped", "emptied"])
+@pytest.mark.parametrize("how", ["truncated", "flipped", "no deflated stream", "emptied"])
 @pytest.mark.parametrize("forced", ["", "mnist"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_damaged_mnist_is_an_error_never_a_replacement(raw, how, forced, packed, monkeypatch):

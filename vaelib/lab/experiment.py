@@ -119,7 +119,7 @@ class Experiment(Architecture, Objective, Schedule, Measurement):
     def from_canonical(cls, text: str) -> Experiment:
         """The experiment with this canonical form."""
         names = {_stored_name(field): field.name for field in attrs.fields(cls)}
-        return cls(**{names.get(key, key): value for key, value in json.loads(text).items()})
+        return cls(**{names[key]: value for key, value in json.loads(text).items()})
 
     @property
     def name(self) -> str:

@@ -30,7 +30,7 @@ def stored_experiments(folder: Path) -> dict[Path, Experiment]:
         _, description = store.read(path)
         try:
             experiment = Experiment.from_canonical(description)
-        except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
             raise store.DamagedRunError(f"{path}: describes no experiment: {error}") from error
         if path.name.partition(".")[0] != experiment.name:
             raise store.DamagedRunError(f"{path}: this is a run of {experiment.name}")
