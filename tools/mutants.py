@@ -7,8 +7,9 @@ goes on where it was. After a change of the package, the changed functions are t
 of the package or its tests, what went unnoticed is tried again. What was noticed before is taken to
 be noticed still: delete ``_build/mutants`` to begin anew, also after a change of this file or of
 the settings. What goes unnoticed is written to ``_build/mutants.txt``; more than 2 % is a failure.
-What only writes a line differently, 'UTF-8' for 'utf-8', counts for nothing, and so does a changed
-``strict`` of zip: it guards against mistakes elsewhere, which are mutants of their own.
+What only writes a line differently, 'UTF-8' for 'utf-8', counts for nothing. So does a changed
+``strict`` of zip, which guards against mistakes elsewhere, mutants of their own, and a changed
+``device``, which is tested on machines that have two.
 """
 
 import ast
@@ -30,7 +31,7 @@ LINKED = ("tests", "tools", "book", "pyproject.toml", "_config.yml", "_toc.yml")
 STATISTICS = FOLDER / "mutants" / "mutmut-stats.json"  # which test calls which function
 WANTED = 0.98  # share of the mutants that the tests must notice
 UNNOTICED = ("survived", "no tests")
-SAME = re.compile(r"(?i)utf-8|, ?strict=(True|False|None)|, ?(?=\))")  # left out of a comparison
+SAME = re.compile(r"(?i)utf-8|, ?strict=(True|False|None)|, ?device=[\w.]+|, ?(?=\))")  # left out of a comparison
 OWN_DECORATORS = ("evaluation_mode",)
 LATE = "__import__('functools').wraps({1})(lambda *a, _f={1}, **k: {0}(_f)(*a, **k))"
 
