@@ -31,7 +31,8 @@ LINKED = ("tests", "tools", "book", "pyproject.toml", "_config.yml", "_toc.yml")
 STATISTICS = FOLDER / "mutants" / "mutmut-stats.json"  # which test calls which function
 WANTED = 0.98  # share of the mutants that the tests must notice
 UNNOTICED = ("survived", "no tests")
-SAME = re.compile(r"(?i)utf-8|, ?strict=(True|False|None)|, ?device=[\w.]+|, ?(?=\))")  # left out of a comparison
+# Left out when two lines are compared.
+SAME = re.compile(r"(?i)utf-8|, ?strict=(True|False|None)|, ?device=[\w.]+|, ?(?=\))")
 OWN_DECORATORS = ("evaluation_mode",)
 LATE = "__import__('functools').wraps({1})(lambda *a, _f={1}, **k: {0}(_f)(*a, **k))"
 

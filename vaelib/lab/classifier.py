@@ -18,9 +18,7 @@ class Classifier(nn.Module):
     ``features`` is the width of its last hidden layer.
     """
 
-    def __init__(
-        self, shape: Sequence[int] = (1, 28, 28), features: int = 32, classes: int = 10
-    ) -> None:
+    def __init__(self, shape: Sequence[int], features: int, classes: int = 10) -> None:
         super().__init__()
         channels, height, width = shape
         self.shape = tuple(shape)
