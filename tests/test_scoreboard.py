@@ -144,7 +144,7 @@ def test_verdicts_are_shown_with_source_link_and_reason():
     unexplained = Verdict(CLAIMS["law"], "a", "A", False, 1, "4.00", "4.00", "4.00")
     why = "<details><summary>why</summary>Because.</details>"
     assert show_verdicts([holds, fails, unexplained]).data.splitlines() == [
-        "| verdict | claim | published | measured | accepted | set | data |",
+        "| verdict | claim | published | measured | accepted | set when | data |",
         "|---|---|---|---|---|---|---|",
         "| ✓ holds | Some.<br>this book · {ref}`count <claim-count>` "
         f"| about 8 | 6 (2\u00a0values) | 2 to 9{why} | before the runs | MNIST and glyphs |",

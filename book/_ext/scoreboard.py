@@ -6,8 +6,8 @@ says of when its interval was set, ``one-set`` (what the row says of its data), 
 Above the table stand the buttons for what there is of these; without scripts they are not shown,
 and all rows are.
 
-``{{ two_sets }}``, ``{{ one_set }}`` and ``{{ no_set }}`` are how many claims the stored scoreboard
-shows as measured on two sets of images or more, on one, and on none.
+``{{ on_images }}`` is how many claims rest on images, as the stored scoreboard shows it,
+``{{ two_sets }}`` how many of these on two sets or more, ``{{ one_set }}`` how many on one.
 """
 
 import html
@@ -104,8 +104,8 @@ def count_sets(app: Sphinx, config: Config) -> None:
     ]
     # Below the names of the columns and the line under them.
     data = [row.rsplit("|", 2)[1].rstrip() for text in shown for row in text.splitlines()[2:]]
-    one, none = sum(text.endswith(ONE_SET) for text in data), data.count(f" {NO_SET}")
-    numbers = {"two_sets": len(data) - one - none, "one_set": one, "no_set": none}
+    images, one = len(data) - data.count(f" {NO_SET}"), sum(text.endswith(ONE_SET) for text in data)
+    numbers = {"on_images": images, "two_sets": images - one, "one_set": one}
     config.myst_substitutions.update(numbers)
 
 

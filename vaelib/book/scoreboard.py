@@ -131,7 +131,7 @@ def show_verdicts(verdicts: Iterable[Verdict]) -> Markdown:
 
     Its last columns are when the interval was set, and the datasets.
     """
-    columns = ("verdict", "claim", "published", "measured", "accepted", "set", "data")
+    columns = ("verdict", "claim", "published", "measured", "accepted", "set when", "data")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for verdict in verdicts:
         claim = verdict.claim
