@@ -28,9 +28,10 @@ LAYERS = [
     ["lab.sweep"],
     ["lab.reproduce"],
     ["lab"],
-    ["book.narrow", "book.show", "book.tables", "book.tidy"],
+    ["book.narrow", "book.origins", "book.show", "book.tables", "book.tidy"],
     ["book.claims", "book.svg"],
     ["book.scoreboard", "book.figures"],
+    ["book.tally"],
     ["book"],
 ]
 ORDER = [module for layer in LAYERS for module in layer]

@@ -20,18 +20,19 @@ few = settings(deadline=None, max_examples=60, database=None)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
 ROWS = """
-law: {sentence: They add up., source: asperti2019, accepted: [0.8, 1.2], why: Seeds.}
+law: {sentence: They add up., source: asperti2019, kind: identity, accepted: [0.8, 1.2], why: S.}
 error:
   sentence: >
     The error
     is small.
   source: this book
+  kind: before
   accepted: [null, 3]
   why: It is.
   published:
   fails: " "
-count: {sentence: Some., source: this book, accepted: [2, null], why: None., published: about 8}
-shape: {sentence: It is 3., source: a2020, accepted: [2.9, 3.1], why: Digits., fails: Tails.}
+count: {sentence: Some., source: this book, kind: after, accepted: [2, null], why: N., published: 8}
+shape: {sentence: It is 3., source: a2020, kind: after, accepted: [2.9, 3.1], why: D, fails: Tails.}
 """
 
 
@@ -52,14 +53,14 @@ def make(low, high):
 
 def test_rows_are_read_as_written(session):
     assert list(claims.load_claims().values()) == [
-        Claim("law", "They add up.", "asperti2019", 0.8, 1.2, "Seeds."),
-        Claim("error", "The error is small.", "this book", -math.inf, 3, "It is."),
-        Claim("count", "Some.", "this book", 2, math.inf, "None.", published="about 8"),
-        Claim("shape", "It is 3.", "a2020", 2.9, 3.1, "Digits.", fails="Tails."),
+        Claim("law", "They add up.", "asperti2019", 0.8, 1.2, "S.", kind="identity"),
+        Claim("error", "The error is small.", "this book", -math.inf, 3, "It is.", kind="before"),
+        Claim("count", "Some.", "this book", 2, math.inf, "N.", published="8", kind="after"),
+        Claim("shape", "It is 3.", "a2020", 2.9, 3.1, "D", fails="Tails.", kind="after"),
     ]
 
 
-ROW = {"sentence": "A.", "source": "this book", "accepted": "[0, 1]", "why": "B."}
+ROW = {"sentence": "A.", "source": "this book", "kind": "after", "accepted": "[0, 1]", "why": "B."}
 INTERVALS = (
     "[1, 0]|[null, null]|[-.inf, .inf]|[.inf, null]|[.nan, 1]|[0, .nan]|[0]|[0, 1, 2]|1|[a, b]"
 )
@@ -74,7 +75,7 @@ MALFORMED = [
     *(row_text(**{name: None}) for name in ROW),
     *(row_text(accepted=text) for text in INTERVALS.split("|")),
     *(row_text(**{name: "1"}) for name in ("colour", "id", "low")),
-    row_text(kind="Before"),
+    *(row_text(kind=word) for word in ("Before", "", "[after]")),
     *("k:\n", "k: words\n", "k: [0, 1]\n"),
 ]
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import small_mnist
 import torch
+from conftest import ROOT
 from small_mnist import FILES, PACKED
 from torchvision import datasets
 
@@ -557,6 +558,33 @@ def test_a_glyphs_file_is_complete_before_it_has_its_name(tmp_path, monkeypatch)
     # On the same file system, under a name by which what is left of it is known and deleted.
     assert complete.parent.parent == tmp_path
     assert complete.parent.name.startswith(temporary_prefix(path))
+
+
+def test_the_glossary_has_the_factors_of_the_glyphs(monkeypatch):
+    drawn = {"discrete": 0, "continuous": 0}
+
+    class Counting:
+        def __init__(self, _):
+            self.random = np.random.default_rng(0)
+
+        def __getattr__(self, name):
+            def draw(*arguments, **more):
+                values = getattr(self.random, name)(*arguments, **more)
+                drawn["discrete" if name == "integers" else "continuous"] += values.size
+                return values
+
+            return draw
+
+    fonts = len(glyphs.FONTS)
+    fields = np.zeros((10 * fonts, glyphs.NODES, glyphs.NODES)), np.ones(fonts)
+    monkeypatch.setattr(glyphs, "_distance_fields", lambda: fields)
+    monkeypatch.setattr(np.random, "Generator", Counting)
+    next(glyphs.draw_chunks(1))
+    glossary = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    entry = glossary.partition("\nglyphs\n")[2].partition("\n\n")[0]
+    assert drawn["discrete"] == 2
+    assert f"Two are discrete, the digit\n  and the font ({fonts} of them)" in entry
+    assert f"{drawn['continuous']} are continuous" in entry
 
 
 def test_the_cache_of_this_machine_holds_what_the_code_draws(first_glyphs):

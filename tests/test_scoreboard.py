@@ -3,17 +3,18 @@
 import json
 import locale
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import pytest
 
 from vaelib.book import Claim, Verdict, claims, scoreboard, show_tally, show_verdicts
+from vaelib.book.origins import EITHER
 from vaelib.book.scoreboard import chapters
 
 CLAIMS = {
-    "law": Claim("law", "It is 1.", "asperti2019", 0.8, 1.2, "Because."),
+    "law": Claim("law", "It is 1.", "asperti2019", 0.8, 1.2, "Because.", kind="identity"),
     "error": Claim("error", "Überall klein.", "this book", 0, 3, "Because.", fails="Deep."),
-    "count": Claim("count", "Some.", "this book", 2, 9, "Because.", published="about 8"),
+    "count": Claim("count", "Some.", "this book", 2, 9, "Because.", "about 8", kind="before"),
 }
 # What a chapter prints of each claim: the line, and the row of the table at its end.
 LAW = ("✓ holds · law · It is.", "law 3 0.900 1.00 1.10 0.8_to_1.2 ✓_holds")
@@ -29,7 +30,13 @@ def cell(kind, tags=(), **content):
 
 def chapter(title, *checked, tables=None):
     """A notebook that checks these claims and shows these tables, by default what was checked."""
-    printed = [f"{line} Accepted: x.\n" for line, _ in checked]
+    stream = {"name": "stdout", "text": [f"{line} Accepted: x.\n" for line, _ in checked]}
+    # Only the law rests on images.
+    code = ['data = load("mnist")\n']
+    code += [
+        f'claim("{key}", {"data" if key == "law" else "1"})\n'
+        for key in (row.split()[0] for _, row in checked)
+    ]
     texts = ["<Figure>", ""]
     for rows in [[row for _, row in checked]] if tables is None else tables:
         lines = ["   ".join(row.split()).replace("_", " ") for row in [HEADER, *rows]]
@@ -38,8 +45,8 @@ def chapter(title, *checked, tables=None):
     return {
         "cells": [
             cell("markdown", source=["(label)=\n", f"{title}\n"]),
-            cell("code", ["nbval-check-output"], outputs=[{"name": "stdout", "text": printed}, {}]),
-            cell("code", outputs=shown) | {"metadata": {}},
+            cell("code", ["nbval-check-output"], source=code, outputs=[stream, {}]),
+            cell("code", source="table(claim_values())", outputs=shown) | {"metadata": {}},
         ]
     }
 
@@ -78,7 +85,7 @@ def test_the_verdicts_are_in_the_order_of_the_contents(board):
         alpha=chapter("# Größe", ERROR),
     )
     assert verdicts == [
-        Verdict(CLAIMS["law"], "start", "Start", True, 3, "0.900", "1.00", "1.10"),
+        Verdict(CLAIMS["law"], "start", "Start", True, 3, "0.900", "1.00", "1.10", {EITHER}),
         Verdict(CLAIMS["count"], "first", "first", True, 2, "6", "6", "6"),
         Verdict(CLAIMS["error"], "alpha", "Größe", False, 1, "nan", "nan", "nan"),
     ]
@@ -131,19 +138,20 @@ def test_the_scoreboard_does_not_depend_on_the_locale(board):
 
 
 def test_verdicts_are_shown_with_source_link_and_reason():
-    holds = Verdict(CLAIMS["count"], "a", "A", True, 2, "6", "6", "6")
-    fails = Verdict(CLAIMS["error"], "a", "A", False, 1, "4.00", "4.00", "4.00")
+    both, one = frozenset({"mnist", "glyphs"}), frozenset({"mnist"})
+    holds = Verdict(CLAIMS["count"], "a", "A", True, 2, "6", "6", "6", both)
+    fails = Verdict(CLAIMS["error"], "a", "A", False, 1, "4.00", "4.00", "4.00", one)
     unexplained = Verdict(CLAIMS["law"], "a", "A", False, 1, "4.00", "4.00", "4.00")
-    why = "<details><summary>why</summary>Because.</details> |"
+    why = "<details><summary>why</summary>Because.</details>"
     assert show_verdicts([holds, fails, unexplained]).data.splitlines() == [
-        "| verdict | claim | published | measured | accepted |",
-        "|---|---|---|---|---|",
+        "| verdict | claim | published | measured | accepted | set when | data |",
+        "|---|---|---|---|---|---|---|",
         "| ✓ holds | Some.<br>this book · {ref}`count <claim-count>` "
-        f"| about 8 | 6 (2\u00a0values) | 2 to 9{why}",
+        f"| about 8 | 6 (2\u00a0values) | 2 to 9{why} | before the runs | MNIST and glyphs |",
         "| **✗ FAILS** | Überall klein.<br>this book · {ref}`error <claim-error>`"
-        f"<br>**Why it fails:** Deep. | – | 4.00 | 0 to 3{why}",
+        f"<br>**Why it fails:** Deep. | – | 4.00 | 0 to 3{why} | after | MNIST only |",
         "| **✗ FAILS** | It is 1.<br>{cite:t}`asperti2019` · {ref}`law <claim-law>`"
-        f"<br>**Why it fails:** not known | – | 4.00 | 0.8 to 1.2{why}",
+        f"<br>**Why it fails:** not known | – | 4.00 | 0.8 to 1.2{why} | identity | – |",
     ]
 
 
@@ -152,30 +160,49 @@ def test_the_numbers_are_read_with_their_true_minus():
     assert verdict.numbers == (-1.5, 4.37e-05, 2)
 
 
-HOLDS = Verdict(CLAIMS["count"], "a", "A & B", True, 2, "6", "6", "6")
-FAILS = Verdict(CLAIMS["error"], "b", "C", False, 1, "4.00", "4.00", "4.00")
-BEFORE = Verdict(replace(CLAIMS["law"], kind="before"), "b", "C", True, 1, "1", "1", "1")
+@pytest.mark.parametrize(
+    ("datasets", "words", "count"),
+    [
+        ([], "–", 0),
+        (["tiles"], "tiles only", 1),
+        (["glyphs", "mnist"], "MNIST and glyphs", 2),
+        ([EITHER], "MNIST, then glyphs", 2),
+        (["glyphs", "tiles", "mnist"], "MNIST and tiles and glyphs", 3),
+    ],
+)
+def test_datasets_are_counted_and_put_in_words(datasets, words, count):
+    verdict = Verdict(CLAIMS["law"], "a", "A", True, 1, "1", "1", "1", frozenset(datasets))
+    assert (verdict.data, verdict.sets) == (words, count)
+
+
+HOLDS = Verdict(CLAIMS["count"], "a", "A & B", True, 2, "6", "6", "6", frozenset({EITHER}))
+FAILS = Verdict(CLAIMS["error"], "b", "C", False, 1, "4.00", "4.00", "4.00", frozenset({"mnist"}))
+IDENTITY = Verdict(CLAIMS["law"], "b", "C", True, 1, "1", "1", "1")
 
 
 def test_the_tally_counts_and_has_a_mark_for_each_claim():
-    assert repr(show_tally([HOLDS, FAILS, BEFORE])).splitlines() == [
+    assert repr(show_tally([HOLDS, FAILS, IDENTITY])).splitlines() == [
         "2 of 3 claims hold. 1 fails, and the page says why. "
-        "Of the 1 whose interval was set before the runs, 1 hold.",
+        "Of the 1 whose interval was set before the runs, 1 hold. "
+        "Of the 1 set with the data in view, 0 hold. "
+        "The other 1 are identities: they test the code, not the world. "
+        "1 were measured on two sets of images, 1 on one.",
         "A & B  ✓",
         "C      ✗✓",
     ]
-    assert repr(show_tally([HOLDS])).startswith("1 of 1 claims hold. None fails.\n")
+    assert repr(show_tally([IDENTITY])).startswith("1 of 1 claims hold. None fails. The other 1")
 
 
 def test_the_tally_of_a_page_leads_to_what_failed():
     page = show_tally([HOLDS, FAILS])._repr_html_()
     assert re.findall('href="([^"]*)"', page) == ["#verdict-error"]
     text = " ".join(re.sub("<[^>]*>", " ", page).split())
-    assert text == "1 of 2 claims hold. 1 fails, and the page says why. A &amp; B ✓ C ✗"
+    assert text.startswith("1 of 2 claims hold. 1 fails, and the page says why. Of the 1 whose")
+    assert text.endswith("on one. A &amp; B ✓ C ✗")
 
 
 def test_markup_in_a_sentence_is_shown_as_it_is():
     claim = Claim("x", "KL(Q(z) || P) < $1 *a_b* `c`", "this book", 0, 1, "w")
     row = show_verdicts([Verdict(claim, "a", "A", True, 1, "0", "0", "0")]).data.splitlines()[2]
     assert r"KL(Q(z) \|\| P) \< \$1 \*a\_b\* \`c\`<br>" in row
-    assert len(re.split(r"(?<!\\)\|", row)) == 7
+    assert len(re.split(r"(?<!\\)\|", row)) == 9

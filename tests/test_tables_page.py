@@ -98,7 +98,8 @@ def classes() -> Counter[str]:
         claim = verdict.claim
         counts["fails"] += not verdict.holds
         counts["published"] += bool(claim.published) and claim.source != "this book"
-        counts["before"] += claim.kind == "before"
+        counts[claim.kind] += 1
+        counts["one-set"] += verdict.sets == 1
         counts[verdict.chapter] += 1
     return counts
 
@@ -128,7 +129,8 @@ def test_rows_can_be_chosen_and_the_choice_is_in_the_address(browser: Browser) -
     counts, every = classes(), len(scoreboard())
     buttons = page.locator(".board-choice button")
     offered = {button.get_attribute("value") for button in buttons.all()}
-    assert offered >= {kind for kind in ("fails", "published", "before") if counts[kind]}
+    kinds = ("fails", "published", "before", "after", "identity", "one-set")
+    assert offered == {kind for kind in kinds if counts[kind]}
     assert shown_rows(page) == every
 
     page.locator("button[value=fails]").click()
@@ -139,6 +141,12 @@ def test_rows_can_be_chosen_and_the_choice_is_in_the_address(browser: Browser) -
     assert 0 < shown_rows(page) < counts["fails"]
     page.locator("button[value=fails]").click()
     assert shown_rows(page) == counts["what-decides"]
+
+    for kind in ("before", "one-set"):
+        page.locator(f"button[value={kind}]").click()
+        page.locator(".board-choice select").select_option("")
+        assert shown_rows(page) == counts[kind]
+        page.locator(f"button[value={kind}]").click()
 
     # From elsewhere: a choice, then a row, which is shown whatever was chosen before.
     page.goto(f"{BOARD.as_uri()}#published")

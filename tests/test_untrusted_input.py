@@ -89,7 +89,9 @@ def test_no_program_and_no_chapter_runs_what_it_reads() -> None:
 def test_claims_are_data_not_programs(tmp_path: Path, value: str) -> None:
     path = tmp_path / "claims.yml"
     text = value.format(mark=tmp_path / "mark")
-    path.write_text(f"a:\n  sentence: {text}\n  source: b\n  accepted: [0, 1]\n  why: c\n")
+    path.write_text(
+        f"a:\n  sentence: {text}\n  source: b\n  kind: after\n  accepted: [0, 1]\n  why: c\n"
+    )
     with pytest.raises(yaml.YAMLError, match="constructor"):
         load_claims(path)
     assert not (tmp_path / "mark").exists()

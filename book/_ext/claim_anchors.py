@@ -4,8 +4,9 @@
 cell that checks several claims is split into its lines, and each becomes a target. A claim line is
 recognised by its cell's tag and by its id: verdict · id · sentence.
 
-``{{ claims }}`` and ``{{ failing }}`` are the numbers of claims in ``claims.yml``, and of those
-that are known to fail.
+``{{ claims }}`` is the number of claims in ``claims.yml``; ``{{ failing }}`` of those known
+to fail, ``{{ before }}`` of those whose interval was set before the runs, ``{{ identities }}`` of
+those that test the code.
 """
 
 import re
@@ -55,6 +56,8 @@ def count_claims(app: Sphinx, config: Config) -> None:
     rows = yaml.safe_load(Path(app.srcdir, "claims.yml").read_text(encoding="utf-8")).values()
     config.myst_substitutions["claims"] = len(rows)
     config.myst_substitutions["failing"] = sum(bool(row.get("fails")) for row in rows)
+    for name, kind in (("before", "before"), ("identities", "identity")):
+        config.myst_substitutions[name] = sum(row["kind"] == kind for row in rows)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -2,11 +2,16 @@
 
 A row of a table in a cell with the tag ``scoreboard`` becomes the target ``#verdict-ID`` and gets
 classes: ``fails``, ``published`` (a work from outside gives a value or a law), what ``claims.yml``
-says of when its interval was set, and ``in-CHAPTER``. Above the table stand the buttons for what
-there is of these; without scripts they are not shown, and all rows are.
+says of when its interval was set, ``one-set`` (what the row says of its data), and ``in-CHAPTER``.
+Above the table stand the buttons for what there is of these; without scripts they are not shown,
+and all rows are.
+
+``{{ on_images }}`` is how many claims rest on images, as the stored scoreboard shows it,
+``{{ two_sets }}`` how many of these on two sets or more, ``{{ one_set }}`` how many on one.
 """
 
 import html
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -15,15 +20,18 @@ from typing import Any
 import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 
 CLAIM = re.compile(r"#claim-([\w.-]+)$")
 BUTTONS = {
     "fails": "fail",
     "published": "have a published value",
-    "before": "were fixed before the runs",
-    "after": "were fixed with the data in view",
+    "before": "were set before the runs",
+    "after": "were set with the data in view",
     "identity": "are identities",
+    "one-set": "were measured on one set",
 }
+ONE_SET, NO_SET = " only", "–"  # how the last column ends, which has the datasets
 
 
 def annotate(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -47,6 +55,7 @@ def rows(app: Sphinx, table: nodes.table) -> Counter[str]:
                 key = found[1]
                 row["ids"].append(f"verdict-{key}")
                 kinds = [*classes(claims[key], "✗" in row[0].astext())]
+                kinds += ["one-set"] * row[-1].astext().endswith(ONE_SET)
                 kinds.append(f"in-{places[f'claim-{key}'][0]}")
                 row["classes"] += kinds
                 counts.update(["all", *kinds])
@@ -84,7 +93,24 @@ def buttons(app: Sphinx, counts: Counter[str]) -> nodes.raw:
     )
 
 
+def count_sets(app: Sphinx, config: Config) -> None:
+    """Make the numbers known to MyST."""
+    cells = json.loads(Path(app.srcdir, "scoreboard.ipynb").read_text(encoding="utf-8"))["cells"]
+    shown = [
+        "".join(output.get("data", {}).get("text/markdown", ()))
+        for cell in cells
+        if "scoreboard" in cell["metadata"].get("tags", ())
+        for output in cell["outputs"]
+    ]
+    # Below the names of the columns and the line under them.
+    data = [row.rsplit("|", 2)[1].rstrip() for text in shown for row in text.splitlines()[2:]]
+    images, one = len(data) - data.count(f" {NO_SET}"), sum(text.endswith(ONE_SET) for text in data)
+    numbers = {"on_images": images, "two_sets": images - one, "one_set": one}
+    config.myst_substitutions.update(numbers)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
+    app.connect("config-inited", count_sets, priority=400)  # before MyST reads its options
     app.connect("doctree-resolved", annotate)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -17,8 +17,8 @@ from .figures import show_images as show_images
 from .figures import use_style as use_style
 from .scoreboard import Verdict as Verdict
 from .scoreboard import scoreboard as scoreboard
-from .scoreboard import show_tally as show_tally
 from .scoreboard import show_verdicts as show_verdicts
 from .show import show_source as show_source
 from .tables import each as each
 from .tables import table as table
+from .tally import show_tally as show_tally

@@ -17,7 +17,7 @@ from vaelib.data import book_folder
 from .tables import three_digits, true_minus
 
 FILE_NAME = "claims.yml"
-KINDS = ("", "identity", "before", "after")  # when the interval was set; "": not recorded
+KINDS = ("identity", "before", "after")  # when the interval was set
 HOLDS, FAILS = "✓ holds", "✗ FAILS"
 COLUMNS = ("claim", "values", "least", "median", "largest", "accepted", "verdict")
 
@@ -46,8 +46,8 @@ class Claim:
     fails : str
         Why the claim fails, if it is known to; empty if it should hold.
     kind : str
-        When the interval was set: ``before`` the runs or ``after``; ``identity`` for what tests the
-        code; empty if it is not recorded.
+        When the interval was set: ``before`` the runs, in a commit that shows it, or ``after``;
+        ``identity`` for a closed form or a computed optimum, which tests the code.
     """
 
     id: str
@@ -58,7 +58,7 @@ class Claim:
     why: str
     published: str = ""
     fails: str = ""
-    kind: str = ""
+    kind: str = "after"
 
     def accepts(self, value: Any) -> bool:
         """Whether every number of ``value`` (a number, an array or a tensor) is in the interval."""
@@ -144,8 +144,8 @@ def load_claims(path: Path | None = None) -> dict[str, Claim]:
     Raises
     ------
     ValueError
-        If the file has no rows or one id twice, a row lacks a field or has one too many, or its
-        interval accepts everything or nothing.
+        If the file has no rows or one id twice, a row lacks a field (its ``kind`` too) or has one
+        too many, or its interval accepts everything or nothing.
     """
     path = path or book_folder() / FILE_NAME
     rows = yaml.load(path.read_text(encoding="utf-8"), _NoDuplicates)
@@ -188,9 +188,9 @@ def _parse(key: str, row: dict[str, Any]) -> Claim:
         raise ValueError(
             f"claim {key!r}: accepted: expected an interval that can fail, got {row['accepted']}"
         )
-    if result.kind not in KINDS:
+    if row.get("kind") not in KINDS:
         raise ValueError(
-            f"claim {key!r}: kind: expected {', '.join(KINDS[1:])} or none, got {result.kind}"
+            f"claim {key!r}: kind: expected one of {', '.join(KINDS)}, got {row.get('kind')!r}"
         )
     return result
 

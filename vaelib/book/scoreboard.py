@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Iterable
@@ -11,10 +10,12 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from vaelib.data import book_folder
+from vaelib.data import NAMES, book_folder
 
 from .claims import COLUMNS, FAILS, FILE_NAME, HOLDS, Claim, load_claims
+from .origins import EITHER, datasets_of_claims
 
+KIND_WORDS = {"before": "before the runs", "after": "after", "identity": "identity"}
 _LINE = re.compile(rf"^(?P<verdict>{HOLDS}|{FAILS})\b.*? · (?P<id>[\w.-]+) · ", re.M)
 
 
@@ -36,6 +37,9 @@ class Verdict:
         How many numbers were measured.
     least, median, largest : str
         Of these numbers, as the chapter printed them.
+    datasets : frozenset of str
+        On which of them the numbers rest, read from the chapter's code; `EITHER` stands for MNIST
+        and, where the chapter runs without it, the glyphs.
     """
 
     claim: Claim
@@ -46,6 +50,19 @@ class Verdict:
     least: str
     median: str
     largest: str
+    datasets: frozenset[str] = frozenset()
+
+    @property
+    def sets(self) -> int:
+        """On how many datasets the claim was measured."""
+        return len(self.datasets) + (EITHER in self.datasets)
+
+    @property
+    def data(self) -> str:
+        """The datasets in words."""
+        words = {EITHER: "MNIST, then glyphs", "mnist": "MNIST"}
+        names = [words.get(name, name) for name in (EITHER, *NAMES) if name in self.datasets]
+        return " and ".join(names) + " only" * (self.sets == 1) or "–"
 
     @property
     def mark(self) -> str:
@@ -109,77 +126,13 @@ def chapters(folder: Path) -> list[Path]:
     return [path for name in names if (path := folder / f"{name}.ipynb").is_file()]
 
 
-@dataclass(frozen=True)
-class Tally:
-    """How many claims hold, in all and in each chapter; one mark for each claim.
-
-    Attributes
-    ----------
-    verdicts : tuple of Verdict
-        What is counted.
-    """
-
-    verdicts: tuple[Verdict, ...]
-
-    @property
-    def sentences(self) -> tuple[str, str]:
-        """The headline, and what else there is to count."""
-        failed = sum(not verdict.holds for verdict in self.verdicts)
-        fail = "fails" if failed == 1 else "fail"
-        rest = f"{failed} {fail}, and the page says why." if failed else "None fails."
-        if before := [verdict for verdict in self.verdicts if verdict.claim.kind == "before"]:
-            hold = sum(verdict.holds for verdict in before)
-            rest += f" Of the {len(before)} whose interval was set before the runs, {hold} hold."
-        return f"{len(self.verdicts) - failed} of {len(self.verdicts)} claims hold.", rest
-
-    @property
-    def chapters(self) -> dict[str, list[Verdict]]:
-        """The verdicts of each chapter, by its title."""
-        groups: dict[str, list[Verdict]] = {}
-        for verdict in self.verdicts:
-            groups.setdefault(verdict.title, []).append(verdict)
-        return groups
-
-    def __repr__(self) -> str:
-        marks = {
-            title: "".join(verdict.mark for verdict in group)
-            for title, group in self.chapters.items()
-        }
-        width = max(map(len, marks), default=0)
-        lines = [f"{title.ljust(width)}  {line}" for title, line in marks.items()]
-        return "\n".join([" ".join(self.sentences), *lines])
-
-    def _repr_html_(self) -> str:
-        headline, rest = self.sentences
-        rows = "".join(
-            f'<tr><th scope="row">{html.escape(title)}</th><td>'
-            f"{''.join(_mark(verdict) for verdict in group)}</td></tr>"
-            for title, group in self.chapters.items()
-        )
-        return (
-            f'<div class="tally"><p><strong>{headline}</strong> {rest}</p>'
-            f"<table><tbody>{rows}</tbody></table></div>"
-        )
-
-
-def _mark(verdict: Verdict) -> str:
-    """The mark of one claim; that of a failed one leads to its row."""
-    if verdict.holds:
-        return f"<span>{verdict.mark}</span>"
-    key = html.escape(verdict.claim.id)
-    return (
-        f'<a href="#verdict-{key}" title="{key} fails" aria-label="{key} fails">{verdict.mark}</a>'
-    )
-
-
-def show_tally(verdicts: Iterable[Verdict]) -> Tally:
-    """Show how many claims hold, with one mark for each."""
-    return Tally(tuple(verdicts))
-
-
 def show_verdicts(verdicts: Iterable[Verdict]) -> Markdown:
-    """Show one row for each verdict, with its source and a link to the line that checks it."""
-    lines = ["| verdict | claim | published | measured | accepted |", "|---|---|---|---|---|"]
+    """Show one row for each verdict, with its source and a link to the line that checks it.
+
+    Its last columns are when the interval was set, and the datasets.
+    """
+    columns = ("verdict", "claim", "published", "measured", "accepted", "set when", "data")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for verdict in verdicts:
         claim = verdict.claim
         source = claim.source if claim.source == "this book" else f"{{cite:t}}`{claim.source}`"
@@ -194,6 +147,8 @@ def show_verdicts(verdicts: Iterable[Verdict]) -> Markdown:
             # Its parts stay whole where a narrow column breaks it.
             verdict.spread.replace(" values)", "\u00a0values)").replace("median ", "median\u00a0"),
             f"{claim.interval}<details><summary>why</summary>{_escaped(claim.why)}</details>",
+            KIND_WORDS[claim.kind],
+            verdict.data,
         )
         lines.append(f"| {' | '.join(cells)} |")
     return Markdown("\n".join(lines))
@@ -225,9 +180,11 @@ def _verdicts(path: Path, claims: dict[str, Claim]) -> list[Verdict]:
         )
     if unknown := [key for key in holds if key not in claims]:
         raise ValueError(f"{path.stem} checks what is not in the file: {', '.join(unknown)}")
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    datasets = datasets_of_claims(code)
     return [
-        Verdict(claims[key], path.stem, title, holds[key], int(row[1]), *row[2:5])
-        for key, row in rows.items()
+        Verdict(claims[k], path.stem, title, holds[k], int(n), least, median, largest, datasets[k])
+        for k, (_, n, least, median, largest, *_) in rows.items()
     ]
 
 
