@@ -194,6 +194,16 @@ AWKWARD = st.text("ab<>&;\"'/=", max_size=5)
 
 @few
 @given(st.dictionaries(AWKWARD, st.tuples(AWKWARD, AWKWARD), min_size=1, max_size=3))
+def test_datasets_are_named_as_in_the_prose():
+    shown = table({"data": ["mnist", "glyphs"], "used, mnist": [7, 8]}, caption="On mnist")
+    assert list(shown.columns) == ["data", "used, MNIST"]
+    assert shown.columns["data"] == ["MNIST", "glyphs"]
+    assert "<em>glyphs</em></td>" in shown._repr_html_()
+    assert "mnist" not in shown._repr_html_()
+    assert "  MNIST" not in repr(shown)  # words are on the left
+    assert "mnistical" in repr(table({"words": ["mnistical"]}))
+
+
 def test_html_is_escaped(columns):
     read = Cells(table(columns)._repr_html_())
     expected = ["\n", *columns]
