@@ -511,9 +511,12 @@ def test_the_water_drowns_what_it_should(desk: Desk, spectrum: str) -> None:
 
 
 # The grey levels of the pictures in the second row.
-REBUILT = """section => [...section.querySelectorAll(".water-digits canvas")].slice(10).map(canvas =>
-  Array.from(canvas.getContext("2d").getImageData(0, 0, 28, 28).data.filter((_, i) => i % 4 === 0)))
-"""
+REBUILT = """section => {
+  const greys = canvas => canvas.getContext("2d").getImageData(0, 0, 28, 28).data
+    .filter((_, i) => i % 4 === 0);
+  return [...section.querySelectorAll(".water-digits canvas")].slice(10)
+    .map(canvas => Array.from(greys(canvas)));
+}"""
 
 
 def test_what_is_left_of_the_digits_is_what_the_optimum_keeps(desk: Desk) -> None:
@@ -672,6 +675,24 @@ def test_the_start_page_is_a_riddle_and_does_not_jump(
            }"""
     )
     assert waiting == pytest.approx(stage, abs=2)
+    context.close()
+
+
+# What replaces the picture, and the picture that waits for it.
+HEIGHTS = """section => {
+  const height = part => section.querySelector(part).getBoundingClientRect().height;
+  const stage = height(".explorable-stage");
+  delete section.dataset.live;
+  section.dataset.waiting = "";
+  return [stage, height(".explorable-static")];
+}"""
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_the_water_level_does_not_jump_either(browser: Browser, size: dict[str, int]) -> None:
+    context = browser.new_context(viewport=size)  # type: ignore[arg-type]
+    stage, waiting = opened(context, "water-level", "gallery").section.evaluate(HEIGHTS)
+    assert waiting == pytest.approx(stage, abs=6)
     context.close()
 
 

@@ -18,12 +18,13 @@ NOISE = 1e-9  # a float below it is rounding noise, and written as 0
 FIGURE_SPACE = "\u2007"  # as wide as a digit
 _NUMBER = r"[-+−±<>≈]?\s?(?:\d[\d.,]*(?:e[-+−]?\d+)?|inf|nan)\s?%?"
 _NUMBERS = re.compile(rf"{_NUMBER}(?: {_NUMBER})*|[-–]?")
+_NO_MINUS = re.compile(r"(?<![\w)\]-])-(?=0(?:\.0+)?(?![\d.]))")
 _HYPHEN = re.compile(r"(?<![\w)\]-])-(?=\d|inf)|(?<=\de)-(?=\d)")
 
 
 def true_minus(text: str) -> str:
-    """Write a minus before a number, or its exponent, as U+2212 and not as a hyphen."""
-    return _HYPHEN.sub("−", text)
+    """Write a minus as U+2212 and not as a hyphen; what is rounded to 0 has none."""
+    return _HYPHEN.sub("−", _NO_MINUS.sub("", text))
 
 
 def plain(value: Any) -> Any:
@@ -186,8 +187,7 @@ class Table:
         rows = "".join(
             "<tr>"
             + "".join(
-                f"<td{style}>{_marked(cell)}</td>"
-                for cell, style in zip(row, styles, strict=True)
+                f"<td{style}>{_marked(cell)}</td>" for cell, style in zip(row, styles, strict=True)
             )
             + "</tr>"
             for row in zip(*cells, strict=True)
