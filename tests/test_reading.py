@@ -311,7 +311,7 @@ def test_the_names_of_folds_stand_beside_what_they_are_of(browser: Browser) -> N
     def summary(text: str) -> Locator:
         return page.locator(".bd-article summary", has_text=re.compile(f"^{text}$"))
 
-    figure = page.locator("figure:has(figcaption:text('Figure 5.1'))").last
+    figure = page.locator("#fig-posteriors")
     for name in ("Code of Figure 5.1", "The numbers of Figure 5.1"):
         beside, caption = place(summary(name)), place(figure.locator("figcaption"))
         assert beside["left"] > caption["right"] - 1
