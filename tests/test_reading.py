@@ -316,9 +316,10 @@ def test_the_names_of_folds_stand_beside_what_they_are_of(browser: Browser) -> N
         beside, caption = place(summary(name)), place(figure.locator("figcaption"))
         assert beside["left"] > caption["right"] - 1
         assert caption["top"] - 1 < beside["top"] < caption["bottom"]
-        before = beside["top"]
+        below = beside["top"] - caption["top"]
         summary(name).click()  # nothing lies over it, and it stays where it is
-        assert abs(place(summary(name))["top"] - before) < 1
+        now = place(summary(name))["top"] - place(figure.locator("figcaption"))["top"]
+        assert abs(now - below) < 1
         code = place(page.locator(f"details:has(> summary:text-is('{name}')) pre").first)
         assert code["top"] > place(figure)["bottom"] - 1
         assert code["right"] - code["left"] > 600
