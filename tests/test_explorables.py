@@ -11,7 +11,7 @@ import torch
 from browser import DESK, HTML, PHONE, change_scheme, show
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page
-from test_explorables_data import decoded, kept
+from test_explorables_data import decoded, kept, tool
 
 from vaelib import linear_vae_optimum
 
@@ -510,6 +510,27 @@ def test_the_water_drowns_what_it_should(desk: Desk, spectrum: str) -> None:
         assert str(above) in it.said
 
 
+# The grey levels of the pictures in the second row.
+REBUILT = """section => {
+  const greys = canvas => canvas.getContext("2d").getImageData(0, 0, 28, 28).data
+    .filter((_, i) => i % 4 === 0);
+  return [...section.querySelectorAll(".water-digits canvas")].slice(10)
+    .map(canvas => Array.from(greys(canvas)));
+}"""
+
+
+def test_what_is_left_of_the_digits_is_what_the_optimum_keeps(desk: Desk) -> None:
+    it = desk("water-level")
+    for beta in (0.3, 1.0, 10.0):
+        it.set(beta=beta)
+        found = torch.tensor(it.section.evaluate(REBUILT)).view(10, 1, 28, 28)
+        right = tool.rebuilt(kept("water-level"), beta)
+        assert (found / 255 - right).abs().max() < LEVEL
+    assert (found == found[:1]).all()  # the mean of all images: nothing is left
+    it.choose("toy")
+    assert not it.section.locator(".water-digits").is_visible()
+
+
 def test_the_surface_can_be_dragged_and_the_slider_follows(desk: Desk) -> None:
     it = desk("water-level")
     slider = it.section.locator("input[type=range]")
@@ -654,6 +675,24 @@ def test_the_start_page_is_a_riddle_and_does_not_jump(
            }"""
     )
     assert waiting == pytest.approx(stage, abs=2)
+    context.close()
+
+
+# What replaces the picture, and the picture that waits for it.
+HEIGHTS = """section => {
+  const height = part => section.querySelector(part).getBoundingClientRect().height;
+  const stage = height(".explorable-stage");
+  delete section.dataset.live;
+  section.dataset.waiting = "";
+  return [stage, height(".explorable-static")];
+}"""
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_the_water_level_does_not_jump_either(browser: Browser, size: dict[str, int]) -> None:
+    context = browser.new_context(viewport=size)  # type: ignore[arg-type]
+    stage, waiting = opened(context, "water-level", "gallery").section.evaluate(HEIGHTS)
+    assert waiting == pytest.approx(stage, abs=6)
     context.close()
 
 

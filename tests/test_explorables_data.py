@@ -17,7 +17,7 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
-from vaelib import load
+from vaelib import load, principal_components
 from vaelib.book import COLOURS
 from vaelib.lab import Experiment, classifier_experiment
 
@@ -206,6 +206,17 @@ def test_the_still_picture_is_the_one_the_tool_draws(
     )
     assert np.array_equal(stored, again)
     assert (stored[..., 3] == 0).mean() > 0.05  # no card under it: the ground of the page is seen
+
+
+def test_above_the_water_digits_are_rebuilt_as_well_as_by_pca() -> None:
+    data = kept("water-level")
+    images = torch.tensor(tool.unpacked(data["pictures"]["images"])).view(10, 1, 28, 28) / 255
+    error = [(tool.rebuilt(data, water) - images).square().sum().item() for water in (1e-6, 1, 20)]
+    components = principal_components(load(tool.DATASET).train_images)
+    flat, most = images.double().flatten(1) - components.mean, components.directions[:, :40]
+    lost = (flat - flat @ most @ most.T).square().sum().item()
+    assert 0.9 * lost < error[0] < 1.02 * lost  # pixels below 0 are black, which helps
+    assert error[0] < error[1] < error[2] == pytest.approx(flat.square().sum().item(), rel=0.01)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -250,6 +250,20 @@ def test_a_legend_above_all_panels_stays_above_where_it_is_narrow():
         assert place(drawing, "of both")[1] < place(drawing, "first")[1]
 
 
+def test_datasets_are_named_as_in_the_prose():
+    figure, axes = plt.subplots(1, 2)
+    for ax, name in zip(axes, ("mnist", "glyphs"), strict=True):
+        ax.set_title(name)
+        ax.plot([1, 2], label=f"linear, {name}")
+        ax.legend()
+    words = [(e.text, e.get("style", "")) for e in ET.fromstring(to_svg(figure)).iter() if e.text]
+    titles = {text: style for text, style in words if text in ("MNIST", "glyphs")}
+    assert "italic" in titles["glyphs"]
+    assert "italic" not in titles["MNIST"]
+    assert {"linear, MNIST", "linear, glyphs"} <= {text for text, _ in words}
+    plt.close(figure)
+
+
 @pytest.mark.parametrize(
     ("value", "label"),
     [(1e-5, "10⁻⁵"), (0.001, "0.001"), (1, "1"), (1e4, "10,000"), (3e6, "3 · 10⁶"), (-10, "−10")],

@@ -105,6 +105,23 @@ def test_folds_and_scheme_are_as_before_once_it_is_printed(browser: Browser) -> 
     context.close()
 
 
+# The caption, the head and the rows of each table that has a caption.
+ROWS = """() => [...document.querySelectorAll(".cell-table table:has(caption)")].map(table => [
+  table.caption, ...table.rows].map(part => part.textContent))"""
+
+
+def test_a_short_table_is_on_one_sheet(browser: Browser) -> None:
+    context = browser.new_context()
+    page, _ = show(context, HTML / "hysteresis.html")
+    tables = [[bare(row) for row in rows] for rows in page.evaluate(ROWS)]
+    sheets = text_of(page.pdf(prefer_css_page_size=True))
+    context.close()
+    short = [rows for rows in tables if len(rows) <= 14]
+    assert len(short) > 5
+    for rows in short:
+        assert any(all(row in sheet for row in rows) for sheet in sheets), rows
+
+
 def test_sheets_have_numbers_and_the_title_of_the_page(browser: Browser) -> None:
     context = browser.new_context()
     page, _ = show(context, HTML / "glossary.html")

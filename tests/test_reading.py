@@ -8,11 +8,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import DESK, HTML, PAGES, axe, show
+from browser import DESK, HTML, PAGES, PHONE, axe, show
 from conftest import BOOK
 from gates import METADATA
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 from sphinx.application import Sphinx
 
 sys.path.insert(0, str(BOOK / "_ext"))
@@ -296,6 +296,48 @@ def test_read_folds_the_code_and_check_opens_it_and_is_remembered(page: Page) ->
     assert page.locator(CODE).count() == everything
     read.click()
     assert page.locator(CODE).count() == 2
+
+
+def place(part: Locator) -> dict[str, float]:
+    """Left, top, right and bottom."""
+    return part.evaluate("p => p.getBoundingClientRect().toJSON()")
+
+
+@pytest.mark.skipif(not PAGES, reason="the book is not built: make book")
+def test_the_names_of_folds_stand_beside_what_they_are_of(browser: Browser) -> None:
+    context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
+    page, complaints = show(context, HTML / "sparsity.html")
+
+    def summary(text: str) -> Locator:
+        return page.locator(".bd-article summary", has_text=re.compile(f"^{text}$"))
+
+    figure = page.locator("#fig-posteriors")
+    for name in ("Code of Figure 5.1", "The numbers of Figure 5.1"):
+        beside, caption = place(summary(name)), place(figure.locator("figcaption"))
+        assert beside["left"] > caption["right"] - 1
+        assert caption["top"] - 1 < beside["top"] < caption["bottom"]
+        below = beside["top"] - caption["top"]
+        summary(name).click()  # nothing lies over it, and it stays where it is
+        now = place(summary(name))["top"] - place(figure.locator("figcaption"))["top"]
+        assert abs(now - below) < 1
+        code = place(page.locator(f"details:has(> summary:text-is('{name}')) pre").first)
+        assert code["top"] > place(figure)["bottom"] - 1
+        assert code["right"] - code["left"] > 600
+        summary(name).click()
+    table, beside = place(page.locator("#table-3 table")), place(summary("Code of Table 5.3"))
+    assert beside["left"] > table["right"]
+    assert table["top"] < beside["top"] < table["bottom"]
+    # Code that shows nothing stands beside the last line before it, and takes no line of its own.
+    beside = place(summary("Code: imports, data"))
+    needed = place(page.locator(".opening-needs p").last)
+    assert beside["left"] > needed["right"] - 1
+    assert abs(beside["bottom"] - needed["bottom"]) < 12
+    assert beside["right"] <= place(page.locator(".bd-article"))["right"]
+    # On a phone they are below.
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert place(summary("Code of Figure 5.1"))["top"] >= place(figure)["bottom"] - 1
+    assert complaints == []
+    context.close()
 
 
 def test_a_fold_opens_for_a_link_into_it(page: Page) -> None:

@@ -160,6 +160,7 @@ def test_a_column_is_off_by_less_than_its_last_digit_and_never_says_zero_falsely
         ("784-256-64", "784-256-64"),
         ("kl-3", "kl-3"),
         ("[-1, -inf]", "[−1, −inf]"),
+        ("-0.0 -0.04 -0 1e-0", "0.0 −0.04 0 1e−0"),
     ],
 )
 def test_only_a_minus_becomes_one(text, shown):
@@ -213,6 +214,16 @@ def test_a_caption_and_a_name_are_for_the_page():
 
 
 AWKWARD = st.text("ab<>&;\"'/=", max_size=5)
+
+
+def test_datasets_are_named_as_in_the_prose():
+    shown = table({"data": ["mnist", "glyphs"], "used, mnist": [7, 8]}, caption="On mnist")
+    assert list(shown.columns) == ["data", "used, MNIST"]
+    assert shown.columns["data"] == ["MNIST", "glyphs"]
+    assert "<em>glyphs</em></td>" in shown._repr_html_()
+    assert "mnist" not in shown._repr_html_()
+    assert "  MNIST" not in repr(shown)  # words are on the left
+    assert "mnistical" in repr(table({"words": ["mnistical"]}))
 
 
 @few

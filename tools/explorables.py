@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "book" / "_static" / "explorables"
 DATASET = "mnist"
 SCATTERED = 2_000  # test digits in the latent plane
-EIGENVALUES = 40  # of MNIST's 784; the others are under any water that the slider reaches
+EIGENVALUES = 40  # of MNIST's 784: the network of the water level has so many variables
 CODE_STEP = 0.005  # a code of 160 still fits into 16 bits
 ACTIVE = 0.05  # Var μ, as in the introduction
 
@@ -185,14 +185,36 @@ def tug_of_war() -> dict[str, Any]:
 
 
 def water_level() -> dict[str, Any]:
-    """The eigenvalues of the data."""
-    spectrum = principal_components(load(DATASET).train_images).eigenvalues
+    """The eigenvalues of the data, and ten test digits along their directions."""
+    data = load(DATASET)
+    components = principal_components(data.train_images)
+    images = torch.cat([data.test_images[data.test_labels == digit][:1] for digit in range(10)])
+    directions = components.directions[:, :EIGENVALUES].T
+    step = directions.abs().amax(1) / 127
+    pictures = {
+        "images": packed("uint8", images),
+        "mean": packed("uint8", (255 * components.mean).round()),
+        "directions": packed("int8", (directions / step[:, None]).round()),
+        # Of the steps of a direction.
+        "codes": rounded(components.project(images, EIGENVALUES) * step),
+    }
     return {
         "spectra": [
-            {"name": "MNIST", "eigenvalues": rounded(spectrum[:EIGENVALUES])},
+            {"name": "MNIST", "eigenvalues": rounded(components.eigenvalues[:EIGENVALUES])},
             {"name": "toy", "eigenvalues": TOY},
-        ]
+        ],
+        "pictures": pictures,
     }
+
+
+def rebuilt(data: dict[str, Any], water: float) -> Tensor:
+    """What the linear VAE makes of its ten digits: what drowns is lost."""
+    pictures = data["pictures"]
+    optimum = linear_vae_optimum(torch.tensor(data["spectra"][0]["eigenvalues"]), water)
+    codes = torch.tensor(pictures["codes"]) * optimum.var_mu
+    directions = torch.tensor(unpacked(pictures["directions"])).view(EIGENVALUES, -1)
+    pixels = codes @ directions.float() + torch.tensor(unpacked(pictures["mean"])) / 255
+    return pixels.clamp(0, 1).view(10, 1, 28, 28)
 
 
 # --- the same on paper, and where scripts are off -----------------------------------------------
@@ -302,12 +324,14 @@ def draw_tug_of_war(data: dict[str, Any], ink: dict[str, str]) -> None:
 
 
 def draw_water_level(data: dict[str, Any], ink: dict[str, str]) -> None:
-    """Eigenvalues as bars, the water at β = 1, and the variances of the variables below."""
+    """Eigenvalues as bars, the water at β = 1, the variances below, and what is left of digits."""
     spectrum = np.array(data["spectra"][0]["eigenvalues"])[:20]
     optimum = linear_vae_optimum(torch.tensor(spectrum), noise_variance=1.0)
     places = np.arange(1, len(spectrum) + 1)
     colours = [ink["active"] if value > 1 else ink["inactive"] for value in spectrum]
-    _, (ax, below) = plt.subplots(2, 1, figsize=(WIDTH, 3.8), sharex=True, height_ratios=(3, 2))
+    _, (ax, below, digits) = plt.subplots(3, 1, figsize=(WIDTH, 4.9), height_ratios=(3, 2, 1.5))
+    below.sharex(ax)
+    ax.tick_params(labelbottom=False)
     ax.bar(places, spectrum, color=colours)
     ax.axhspan(0, 1, color=ink["water"], alpha=0.5, lw=0)
     ax.axhline(1, color=ink["prior"], lw=1.5)
@@ -318,6 +342,9 @@ def draw_water_level(data: dict[str, Any], ink: dict[str, str]) -> None:
     below.set(ylabel="variance", xlabel="variable", ylim=(0, 1.55), yticks=[0, 1])
     below.xaxis.set_major_locator(ticker.FixedLocator([1, 5, 10, 15, 20]))
     below.legend(loc="upper right", ncols=2)
+    images = torch.tensor(unpacked(data["pictures"]["images"])).view(10, 1, 28, 28) / 255
+    show_sheet(digits, torch.cat([images, rebuilt(data, 1.0)]), 10)
+    digits.set_title("ten test digits, and what is left of them", fontsize=10)
 
 
 EXPLORABLES = {

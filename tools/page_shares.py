@@ -12,14 +12,14 @@ import browser  # noqa: E402
 import chapters  # noqa: E402
 
 # Each pixel of the article's height belongs to the first of these kinds that reaches it, or is
-# space. What is folded has no height, but the line that names it.
+# space. What is folded has no height, but the line that names it, where nothing stands beside it.
 KINDS = {
     "figures": "figure, .explorable, .opening-picture",
     "tables": "table",
-    "folds": "details[data-fold]:not([data-fold=guess]) > summary",
     "printed": ".cell_output .stream",
     "code": ".highlight",
     "prose": "p, li, h1, h2, h3, dl, .math, .admonition, .guess",
+    "folds": "details[data-fold]:not([data-fold=guess]) > summary",
 }
 SHARES = """kinds => {
   const article = document.querySelector('.bd-article'), box = article.getBoundingClientRect();

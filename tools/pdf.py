@@ -193,6 +193,7 @@ def whole(folder: Path, faces: str, numbers: dict[str, int]) -> tuple[str, list[
 def printed(browser: Browser, path: Path) -> bytes:
     """What Chromium makes of a page."""
     page = browser.new_page()
+    page.set_default_timeout(0)  # the whole book takes a busy machine minutes
     page.goto(path.as_uri(), wait_until="load")
     page.evaluate("document.fonts.ready")
     made = page.pdf(prefer_css_page_size=True, print_background=True, outline=True, tagged=True)

@@ -66,7 +66,7 @@ class Chapters(SphinxDirective):
         rows = ["| No. | Chapter | The question | Builds on |", "|--:|---|---|---|"]
         for name, chapter in chapters(toc, book).items():
             length = duration(book / f"{name}.ipynb")
-            needed = ", ".join(f"{{numref}}`%s <{label}>`" for label in chapter.needed) or "–"
+            needed = ", ".join(f"{{numref}}`%s <{label}>`" for label in chapter.needed)
             rows.append(
                 f"| {{numref}}`%s <{chapter.label}>` | {{ref}}`{chapter.label}` ({length}) "
                 f"| {chapter.question} | {needed} |"
@@ -74,6 +74,8 @@ class Chapters(SphinxDirective):
             self.env.note_dependency(str(book / f"{name}.ipynb"))
         node = nodes.Element()
         self.state.nested_parse(StringList(rows, "chapters"), self.content_offset, node)
+        for table in node.findall(nodes.table):
+            table["classes"].append("chapters")
         return node.children
 
 

@@ -124,12 +124,12 @@ def fold_solution(task: nodes.Element, name: str) -> None:
 def fold_cells(parent: nodes.Element, numbers: Numbers, figure: str) -> str:
     """Fold the cells of one section; return the last figure's number."""
     silent: list[Cell] = []
-    above: nodes.Element | None = None  # the cell that comes directly before, if it shows something
+    above: nodes.Element | None = None  # the cell that comes directly before, if it is seen
     for node in list(parent.children):
         cell = Cell(node) if is_cell(node) else None
         if cell is None or cell.input is None or cell.tagged("open"):
-            fold_code(silent)
-            silent, above = [], None
+            fold_code(silent, beside=above)
+            silent, above = [], node if cell is not None and cell.input is not None else None
         elif cell.tagged("numbers") or cell.source.strip() == VALUES:
             claims = not cell.tagged("numbers")
             name = (
@@ -144,7 +144,7 @@ def fold_cells(parent: nodes.Element, numbers: Numbers, figure: str) -> str:
             silent, above = [], node
         for shown in node.findall(nodes.figure):
             figure = numbers.of("figure", shown)
-    fold_code(silent)
+    fold_code(silent, beside=above)
     return figure
 
 
@@ -171,8 +171,13 @@ def inputs(cells: list[Cell]) -> Iterator[nodes.Node]:
         yield cell.input
 
 
-def fold_code(cells: list[Cell], numbers: Numbers | None = None) -> None:
-    """Fold the code of neighbours into the last of them, named by what that shows."""
+def fold_code(
+    cells: list[Cell], numbers: Numbers | None = None, beside: nodes.Element | None = None
+) -> None:
+    """Fold the code of neighbours into the last of them, named by what that shows.
+
+    If none of them shows anything, into the cell ``beside`` them, if there is one.
+    """
     if not cells:
         return
     *before, last = cells
@@ -182,6 +187,10 @@ def fold_code(cells: list[Cell], numbers: Numbers | None = None) -> None:
     result = fold(kind="code", name=name)
     if not before and SHOWS_SOURCE.fullmatch(last.source.strip()):
         result["classes"].append("call")  # what it shows is the code: its call is for Check
+    if beside is not None:
+        beside += result
+        result += inputs(cells)
+        return
     result += [*inputs(before), last.input]
     last.node.children[0] = result
     result.parent = last.node

@@ -113,6 +113,13 @@ def short_types(
     return short, result
 
 
+def skip_fields(
+    app: Sphinx, what: str, name: str, thing: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out the fields of a named tuple: they are listed above, and Python says no more."""
+    return True if (getattr(thing, "__doc__", "") or "").startswith("Alias for field") else None
+
+
 def leave_private(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
 ) -> nodes.TextElement | None:
@@ -133,5 +140,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("public-names", PublicNames)
     app.connect("autodoc-process-docstring", plain_text, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", short_types)
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("missing-reference", leave_private)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -12,6 +12,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 from sphinx.writers.html5 import HTML5Translator
+from unbroken import unbroken
 
 TABLE = re.compile(
     r'<table class="table"(?: id="(?P<name>[^"]*)")?>(?:<caption>(?P<caption>.*?)</caption>)?'
@@ -52,7 +53,7 @@ class CellTables(SphinxTransform):
             self.document.note_explicit_target(node, node)
         elif found["caption"]:
             node["ids"] = [f"table-{self.env.new_serialno('table') + 1}"]
-        node += nodes.raw("", found["rest"], format="html")
+        node += nodes.raw("", unbroken(found["rest"]), format="html")
         return node
 
 

@@ -78,7 +78,7 @@
 
   var SIDEWAYS =
     ".pst-scrollable-table-container, .table-wrapper, .text_html, .text_markdown, pre, div.math, " +
-    "mjx-container, math, figure";
+    "mjx-container, math, figure, .chart-dialog > .chart";
 
   function edges(part) {
     var most = part.scrollWidth - part.clientWidth;
@@ -91,7 +91,7 @@
   }
 
   function look() {
-    document.querySelectorAll(".bd-article").forEach(function (article) {
+    document.querySelectorAll(".bd-article, .chart-dialog").forEach(function (article) {
       article.querySelectorAll(SIDEWAYS).forEach(edges);
     });
   }

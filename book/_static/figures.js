@@ -22,14 +22,18 @@
     const figure = document.createElement("div");
     figure.className = "chart";
     figure.tabIndex = 0; // it may have to scroll
-    const drawing = chart.querySelector("svg").cloneNode(true);
-    // A second copy on the page: the ids in it must be others.
-    drawing.innerHTML = drawing.innerHTML
-      .replace(/ id="/g, ' id="whole-')
-      .replace(/url\(#/g, "url(#whole-")
-      .replace(/href="#/g, 'href="#whole-');
-    drawing.setAttribute("class", "chart-whole");
-    figure.append(drawing);
+    // The wide drawing, and the one for narrow windows, larger than on the page: the window decides.
+    chart.querySelectorAll(":scope > svg").forEach((shown) => {
+      const drawing = shown.cloneNode(true);
+      // A second copy on the page: the ids in it must be others.
+      drawing.innerHTML = drawing.innerHTML
+        .replace(/ id="/g, ' id="whole-')
+        .replace(/url\(#/g, "url(#whole-")
+        .replace(/href="#/g, 'href="#whole-');
+      figure.append(drawing);
+    });
+    const note = chart.querySelector(".chart-note");
+    if (note) figure.append(note.cloneNode(true));
     dialog.replaceChildren(close, figure);
     const caption = chart.closest("figure")?.querySelector("figcaption");
     if (caption) {
@@ -45,6 +49,7 @@
       caption?.querySelector(".caption-number")?.textContent.trim() || "Figure",
     );
     dialog.showModal();
+    window.dispatchEvent(new Event("resize")); // where it scrolls, its edge shows that (everybody.js)
   }
 
   document.addEventListener("click", (event) => {

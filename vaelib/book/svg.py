@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+from .names import write_names
 from .narrow import narrow
 from .tidy import SVG, tidy
 
@@ -26,6 +27,7 @@ def to_svg(figure: Figure) -> str:
 
     for axes in figure.axes:
         plain_logarithms(axes)
+    write_names(figure)
     wide = tidy(draw(figure), "w")
     other = copy.deepcopy(figure)
     plt.close(other)  # or it would be shown, too

@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from .names import GLYPHS, written
+
 NOISE = 1e-9  # a float below it is rounding noise, and written as 0
 FIGURE_SPACE = "\u2007"  # as wide as a digit
 _NUMBER = r"[-+−±<>≈]?\s?(?:\d[\d.,]*(?:e[-+−]?\d+)?|inf|nan)\s?%?"
 _NUMBERS = re.compile(rf"{_NUMBER}(?: {_NUMBER})*|[-–]?")
+_NO_MINUS = re.compile(r"(?<![\w)\]-])-(?=0(?:\.0+)?(?![\d.]))")
 _HYPHEN = re.compile(r"(?<![\w)\]-])-(?=\d|inf)|(?<=\de)-(?=\d)")
 
 
 def true_minus(text: str) -> str:
-    """Write a minus before a number, or its exponent, as U+2212 and not as a hyphen."""
-    return _HYPHEN.sub("−", text)
+    """Write a minus as U+2212 and not as a hyphen; what is rounded to 0 has none."""
+    return _HYPHEN.sub("−", _NO_MINUS.sub("", text))
 
 
 def plain(value: Any) -> Any:
@@ -137,6 +140,11 @@ def _side_by_side(cells: list[str], filler: str) -> list[str]:
     return [" ".join(number.rjust(width, filler) for number in numbers) for numbers in parts]
 
 
+def _marked(text: str) -> str:
+    """Escape a text for HTML; the name glyphs is in italics, as in the prose."""
+    return re.sub(rf"\b{GLYPHS}\b", f"<em>{GLYPHS}</em>", html.escape(text))
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns side by side, shown as HTML in a notebook and as text elsewhere.
@@ -173,14 +181,13 @@ class Table:
         styles = [' style="text-align: left"' * (name in self.words) for name in self.columns]
         cells = [_side_by_side(column, FIGURE_SPACE) for column in self.columns.values()]
         head = "".join(
-            f'<th scope="col"{style}>{html.escape(name)}</th>'
+            f'<th scope="col"{style}>{_marked(name)}</th>'
             for name, style in zip(self.columns, styles, strict=True)
         )
         rows = "".join(
             "<tr>"
             + "".join(
-                f"<td{style}>{html.escape(cell)}</td>"
-                for cell, style in zip(row, styles, strict=True)
+                f"<td{style}>{_marked(cell)}</td>" for cell, style in zip(row, styles, strict=True)
             )
             + "</tr>"
             for row in zip(*cells, strict=True)
@@ -236,4 +243,5 @@ def table(
         if not any(map(_is_number, raw[heading]))
         and (not any(cells) or not all(_NUMBERS.fullmatch(cell) for cell in cells))
     )
-    return Table(shown, words, caption, name)
+    named = {written(heading): [*map(written, cells)] for heading, cells in shown.items()}
+    return Table(named, frozenset(map(written, words)), written(caption), name)

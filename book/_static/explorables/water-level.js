@@ -86,10 +86,13 @@ Explorables.register("water-level", function (stage, data, remember) {
   var status = Explorables.status();
   status.classList.add("unseen");
   var panel = html("div", { class: "water-chart" }, chart, surface);
+  var digits = html("div", { class: "water-digits", role: "img" });
   slider.row.classList.add("water-slider");
   stage.append(
     slider.row,
     choice.group,
+    html("p", { class: "water-caption muted" }, "ten test digits, and what is left of them"),
+    digits,
     panel,
     answer,
     status
@@ -111,6 +114,52 @@ Explorables.register("water-level", function (stage, data, remember) {
     });
     slider.set(notchOf(beta));
     layout();
+  }
+
+  // --- the digits ---------------------------------------------------------------------------------
+
+  // Ten images as they are, and below each what the network makes of it: the mean, and of each
+  // direction that lives the share Var μ. The toy has no pictures.
+  var pictures = data.pictures;
+  var mean = Explorables.numbers(pictures.mean);
+  var directions = Explorables.numbers(pictures.directions);
+  var rebuilt = pictures.codes.map(function (code, at) {
+    var image = Explorables.numbers(pictures.images).slice(at * mean.length, (at + 1) * mean.length);
+    var canvas = html("canvas", {});
+    Explorables.paint(canvas, Array.from(image, share));
+    digits.append(canvas);
+    return { code: code, canvas: html("canvas", {}) };
+  });
+  rebuilt.forEach(function (digit) {
+    digits.append(digit.canvas);
+  });
+
+  function share(byte) {
+    return byte / 255;
+  }
+
+  function rebuild(code) {
+    var shares = each("mu_variance");
+    var pixels = Array.from(mean, share);
+    code.forEach(function (steps, direction) {
+      var size = steps * shares[direction];
+      if (!size) return;
+      var from = direction * pixels.length;
+      for (var i = 0; i < pixels.length; i++) pixels[i] += size * directions[from + i];
+    });
+    return pixels.map(function (value) {
+      return Math.min(1, Math.max(0, value));
+    });
+  }
+
+  function showDigits() {
+    var has = spectrum === data.spectra[0];
+    digits.style.visibility = digits.previousSibling.style.visibility = has ? "" : "hidden";
+    if (!has) return;
+    rebuilt.forEach(function (digit) {
+      Explorables.paint(digit.canvas, rebuild(digit.code));
+    });
+    digits.setAttribute("aria-label", "Ten test digits, 0 to 9; below each what " + count(beta) + " variables keep of it.");
   }
 
   // --- the chart ----------------------------------------------------------------------------------
@@ -208,6 +257,7 @@ Explorables.register("water-level", function (stage, data, remember) {
       span(column.sigma, heightIn.variances(1), border);
       span(column.kl, heightIn.prices(variable.kl), PRICES.bottom);
     });
+    showDigits();
     say();
   }
 
