@@ -109,4 +109,4 @@ def _progress_bar(label: str | None, steps: int) -> Any:
         return nullcontext()
     from tqdm import tqdm
 
-    return tqdm(total=steps, desc=label, unit="step")
+    return tqdm(total=steps, desc=label)
