@@ -39,6 +39,7 @@ FIELDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "learn_variance": (False, True, GAUSSIAN),
     "initialisation": ("glorot", "torch", {}),
     "activation": ("relu", "tanh", {}),
+    "leak": (0.0, 0.3, {}),
     "beta": (1.0, 3.0, {}),
     "beta_warmup": (0, 3, {"beta": 2.0}),
     "beta_path": ((), ((1, 0.5), (3, 2)), {"epochs": 4}),
@@ -337,6 +338,7 @@ def test_every_field_refuses_what_it_cannot_be(name: str) -> None:
         ("likelihood", "poisson"),
         ("decoder_variance", 0.0),
         ("learn_variance", True),  # of a Bernoulli likelihood
+        ("leak", 1.01),
         ("free_variable", 16),
         ("revive_epochs", (3, 3)),
         ("revive_epochs", (4, 2)),

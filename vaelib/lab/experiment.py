@@ -52,6 +52,7 @@ class Architecture:
     learn_variance: bool = flag(False, stored_as="learned_variance")  #: learn η² too
     initialisation: str = choice("glorot", "torch")  #: Keras's initial weights, or PyTorch's
     activation: str = choice(*ACTIVATIONS)  #: of the hidden layers
+    leak: float = number(0.0, least=0)  #: slope of the ReLUs for negative inputs; 1 is a line
 
     def new_model(self, shape: tuple[int, ...]) -> Autoencoder | Classifier:
         """Make the model for images of this shape, from torch's global generator."""
@@ -67,6 +68,7 @@ class Architecture:
             decoder_variance=self.decoder_variance,
             learn_variance=self.learn_variance,
             activation=self.activation,
+            leak=self.leak,
         )
 
 
