@@ -21,7 +21,7 @@ LAYERS = [
     ["models", "objectives"],
     ["variants", "metrics", "theory", "training"],
     ["estimates"],
-    ["lab.fields", "lab.store", "lab.classifier", "lab.gradient"],
+    ["lab.fields", "lab.store", "lab.classifier", "lab.gradient", "lab.deepening"],
     ["lab.objective", "lab.measurements", "lab.run"],
     ["lab.training"],
     ["lab.experiment"],

@@ -94,6 +94,14 @@ class Experiment(Architecture, Objective, Schedule, Measurement):
                 f"precision: {self.precision} is for dense networks trained on the ELBO as it is, "
                 "without importance samples, free bits or dropout"
             )
+        if self.shallow_epochs:
+            relus = (self.activation, self.leak) == ("relu", 0)
+            equal = len(self.hidden) > 1 and self.hidden[-1] == self.hidden[-2]
+            if not (self.model in ("VAE", "Autoencoder") and relus and equal):
+                raise ValueError(
+                    "shallow_epochs: expected a dense network of ReLUs, its last two hidden layers "
+                    f"equally wide, got {self.model}, {self.activation}, {self.hidden}"
+                )
         # The model itself checks its arguments; on the meta device that costs nothing.
         side = 2 ** min(len(self.hidden), 10)  # divisible by 2 for each convolution
         with torch.device("meta"):
@@ -127,6 +135,17 @@ class Experiment(Architecture, Objective, Schedule, Measurement):
     def with_seeds(self, seeds: Iterable[int]) -> list[Experiment]:
         """The same experiment with each of these seeds, such as range(3), for a `sweep`."""
         return [attrs.evolve(self, seed=seed) for seed in seeds]
+
+    @property
+    def shallower(self) -> Experiment:
+        """The same experiment without its last hidden layer, for ``shallow_epochs`` epochs.
+
+        Where its training ends that of this experiment begins, with a fresh optimiser.
+        """
+        changes: dict[str, Any] = {"history": False, "snapshots": 0, "evaluation_samples": 0}
+        return attrs.evolve(
+            self, hidden=self.hidden[:-1], epochs=self.shallow_epochs, shallow_epochs=0, **changes
+        )
 
     def build(self, shape: tuple[int, ...]) -> Autoencoder | Classifier:
         """Make the untrained model for images of this shape; the seed decides its weights."""
