@@ -21,7 +21,7 @@ LAYERS = [
     ["models", "objectives"],
     ["variants", "metrics", "theory", "training"],
     ["estimates"],
-    ["lab.fields", "lab.store", "lab.classifier", "lab.gradient", "lab.held"],
+    ["lab.fields", "lab.store", "lab.classifier", "lab.gradient", "lab.deepening", "lab.held"],
     ["lab.objective", "lab.measurements", "lab.run"],
     ["lab.training"],
     ["lab.experiment"],

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from vaelib import VAE, Autoencoder, ConvVAE, LinearVAE
 from vaelib.data import ImageData
 from vaelib.lab import Classifier, Experiment, Run, classifier_experiment, training
+from vaelib.lab.deepening import deepened
 from vaelib.lab.measurements import Measurement
 from vaelib.lab.objective import Objective
 
@@ -39,6 +40,7 @@ FIELDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "learn_variance": (False, True, GAUSSIAN),
     "initialisation": ("glorot", "torch", {}),
     "activation": ("relu", "tanh", {}),
+    "leak": (0.0, 0.3, {}),
     "held_sigma2": (0.5, 0.3, {"model": "HeldVAE"}),
     "beta": (1.0, 3.0, {}),
     "beta_warmup": (0, 3, {"beta": 2.0}),
@@ -59,6 +61,7 @@ FIELDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "reset": ("nothing", "decoder", {}),
     "reset_epoch": (0, 1, {"reset": "heads"}),
     "images": (None, 20, {}),
+    "shallow_epochs": (0, 2, {"hidden": (6, 6)}),
     "history": (True, False, {}),
     "snapshots": (0, 3, {}),
     "evaluation_samples": (0, 5, {}),
@@ -80,6 +83,7 @@ TOGETHER: list[dict[str, Any]] = [
     {"free_bits": 0.02, "beta": 3.0, "free_variable": 2},
     {"free_bits": 0.02, "beta_warmup": 3},
     {"reset": "optimiser", "reset_epoch": 1},
+    {"shallow_epochs": 1, "hidden": (5, 6, 6), "model": "Autoencoder", "batch_size": 7},
     {"reset": "encoder", "reset_epoch": 3, "batch_size": 7},
     {"beta_path": ((2, 0), (1, 3), (1, 1)), "free_variable": 0, "revive_epochs": (2, 3)},
     {"latent_dropout": 0.4, "sample_from_epoch": 4},
@@ -107,6 +111,10 @@ def other(name: str) -> dict[str, Any]:
 def reference(experiment: Experiment, data: ImageData) -> tuple[nn.Module, list[int]]:
     """Train as the documentation of `Experiment` says, sharing nothing but the model's layers."""
     model = experiment.build(tuple(data.train_images.shape[1:]))
+    if experiment.shallow_epochs:
+        changes = {"hidden": experiment.hidden[:-1], "epochs": experiment.shallow_epochs}
+        shallow, _ = reference(attrs.evolve(experiment, shallow_epochs=0, **changes), data)
+        begin_as(shallow, model)
     images = data.train_images[: experiment.images].float() / 255
     order = torch.Generator().manual_seed(experiment.seed)
     noise = torch.Generator().manual_seed(experiment.seed)
@@ -144,6 +152,22 @@ def reference(experiment: Experiment, data: ImageData) -> tuple[nn.Module, list[
             loss.backward()
             adam.step()
     return model, revived
+
+
+@torch.no_grad()
+def begin_as(shallow: Any, model: Any) -> None:
+    """Put the layers of the shallow model into the deep one, and an identity in the gaps."""
+    pairs = [(shallow.mu, model.mu)]
+    pairs += [(shallow.logvar, model.logvar)] if hasattr(model, "logvar") else []
+    *features, gap = [layer for layer in model.encoder if isinstance(layer, nn.Linear)]
+    first, other_gap, *rest = [layer for layer in model.decoder if isinstance(layer, nn.Linear)]
+    pairs += zip([x for x in shallow.encoder if isinstance(x, nn.Linear)], features, strict=True)
+    own = [layer for layer in shallow.decoder if isinstance(layer, nn.Linear)]
+    for old, new in [*pairs, *zip(own, [first, *rest], strict=True)]:
+        new.load_state_dict(old.state_dict())
+    for layer in (gap, other_gap):
+        nn.init.eye_(layer.weight)
+        nn.init.zeros_(layer.bias)
 
 
 def reference_loss(
@@ -362,6 +386,8 @@ def test_every_field_refuses_what_it_cannot_be(name: str) -> None:
         ("likelihood", "poisson"),
         ("decoder_variance", 0.0),
         ("learn_variance", True),  # of a Bernoulli likelihood
+        ("leak", 1.01),
+        ("shallow_epochs", 1),  # the last two layers differ in width
         ("free_variable", 16),
         ("revive_epochs", (3, 3)),
         ("revive_epochs", (4, 2)),
@@ -438,6 +464,41 @@ def test_the_importance_weighted_bound_goes_with_no_other_intervention(name: str
 def test_bfloat16_is_for_what_the_written_gradient_trains(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^precision: "):
         small(precision="bfloat16", **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden": (6,)},
+        {"hidden": ()},
+        {"hidden": (6, 5)},
+        {"leak": 0.5},
+        {"activation": "tanh"},
+        {"model": "ConvVAE"},
+    ],
+    ids=str,
+)
+def test_only_a_layer_that_can_be_the_identity_is_added(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^shallow_epochs: "):
+        small(**{"hidden": (6, 6), "shallow_epochs": 1, **changes})
+
+
+@pytest.mark.parametrize("model", ["VAE", "Autoencoder"])
+@pytest.mark.parametrize("hidden", [(6, 6), (5, 7, 7)])
+def test_the_deeper_network_begins_as_the_shallower_one(model: str, hidden: Any) -> None:
+    experiment = small(model=model, hidden=hidden, shallow_epochs=2, likelihood="gaussian")
+    shallow, deep = experiment.shallower.build((1, 3, 4)), experiment.build((1, 3, 4))
+    deep.load_state_dict(deepened(shallow.state_dict(), len(hidden) - 1))
+    x, z = make_data().test_images.float() / 255, torch.randn(20, 3)
+    assert z.min() < 0
+    assert torch.equal(deep.encode(x)[0], shallow.encode(x)[0])
+    assert torch.equal(deep.encode(x)[1], shallow.encode(x)[1])
+    assert torch.equal(deep.decode(z), shallow.decode(z))
+
+
+def test_the_shallower_network_is_an_experiment_of_its_own() -> None:
+    deep = small(hidden=(6, 6), shallow_epochs=2, seed=5)
+    assert deep.shallower == small(epochs=2, seed=5, history=False)
 
 
 def test_snapshots_need_a_history() -> None:

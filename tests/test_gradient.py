@@ -39,10 +39,12 @@ LIKELIHOODS = [
 
 @pytest.mark.parametrize("kind", [VAE, Autoencoder])
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize(
+    "bend", [{}, {"activation": "tanh"}, {"leak": 0.3}, {"leak": 1.0}], ids=str
+)
 @pytest.mark.parametrize("hidden", [(), (6,), (8, 7, 6)])
-def test_it_is_what_autograd_finds(kind, likelihood, activation, hidden):
-    model = network(kind, hidden=hidden, activation=activation, **likelihood)
+def test_it_is_what_autograd_finds(kind, likelihood, bend, hidden):
+    model = network(kind, hidden=hidden, **bend, **likelihood)
     expected = by_autograd(model, pixels())
     torch.testing.assert_close(written_out(model, pixels()), expected, rtol=1e-10, atol=1e-12)
 

@@ -42,9 +42,17 @@ def assert_close(found, expected):
 
 @BOTH
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-@pytest.mark.parametrize(("activation", "function"), [("relu", relu), ("tanh", np.tanh)])
-def test_a_dense_network_is_what_numpy_computes(kind, likelihood, activation, function):
-    model = network(kind, likelihood, shape=(2, 3, 4), hidden=(11, 7), activation=activation)
+@pytest.mark.parametrize(
+    ("settings", "function"),
+    [
+        ({}, relu),
+        ({"activation": "tanh"}, np.tanh),
+        ({"leak": 0.3}, lambda x: np.where(x > 0, x, 0.3 * x)),
+        ({"leak": 1}, lambda x: x),
+    ],
+)
+def test_a_dense_network_is_what_numpy_computes(kind, likelihood, settings, function):
+    model = network(kind, likelihood, shape=(2, 3, 4), hidden=(11, 7), **settings)
     x, z = pixels(5, 2, 3, 4), normal(6, 4)
     mu, logvar = model.encode(x)
     flat = x.numpy().reshape(5, 24)
@@ -227,6 +235,7 @@ BAD_ARGUMENTS = {
     "likelihood": ["poisson"],
     "initialisation": ["he"],
     "activation": ["elu"],
+    "leak": [-0.1, 1.1, math.nan],
     "decoder_variance": [0.0, -1.0, math.nan, math.inf],
     "learn_variance": [True],  # which the default likelihood has not
 }
@@ -254,6 +263,11 @@ def test_a_bad_architecture_is_an_error_that_names_the_argument(kind, argument, 
 def test_each_convolution_halves_the_sides(argument, arguments):
     with pytest.raises(ValueError, match=rf"^{argument}"):
         ConvVAE(**arguments)
+
+
+def test_only_a_relu_leaks():
+    with pytest.raises(ValueError, match=r"^leak"):
+        VAE(activation="tanh", leak=0.5)
 
 
 @pytest.mark.parametrize("arguments", [{"hidden": (8,)}, {"likelihood": "bernoulli"}])

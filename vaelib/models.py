@@ -45,6 +45,9 @@ class Autoencoder(nn.Module):
         Learn η², starting from ``decoder_variance``, as in the σ-VAE [Rybkin et al. 2021].
     activation : {"relu", "tanh"}
         Of the hidden layers.
+    leak : float
+        Slope of the ReLUs for negative inputs, from 0 to 1: with 0 they are ReLUs, with 1 straight
+        lines. Shown in the chapter *From the line to the network*.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Autoencoder(nn.Module):
         decoder_variance: float = 1.0,
         learn_variance: bool = False,
         activation: str = "relu",
+        leak: float = 0.0,
     ) -> None:
         super().__init__()
         _check_choice("likelihood", likelihood, LIKELIHOODS)
@@ -71,6 +75,8 @@ class Autoencoder(nn.Module):
             )
         if not 0 < decoder_variance < math.inf:
             raise ValueError(f"decoder_variance: expected a number > 0, got {decoder_variance}")
+        if not (0 <= leak <= 1 and (leak == 0 or activation == "relu")):
+            raise ValueError(f"leak: expected a slope from 0 to 1, of a ReLU, got {leak}")
         if learn_variance and likelihood != "gaussian":
             raise ValueError(f"learn_variance: the {likelihood} likelihood has no variance")
         self.shape = tuple(shape)
@@ -82,6 +88,7 @@ class Autoencoder(nn.Module):
             "decoder_variance": decoder_variance,
             "learn_variance": learn_variance,
             "activation": activation,
+            "leak": leak,
         }
         self.encoder = self._make_encoder()
         width = self.hidden[-1] if self.hidden else math.prod(self.shape)
@@ -105,6 +112,8 @@ class Autoencoder(nn.Module):
         return [layer for n, m in pairs for layer in (nn.Linear(n, m), self._activation())]
 
     def _activation(self) -> nn.Module:
+        if self.settings["leak"]:
+            return nn.LeakyReLU(self.settings["leak"])
         return ACTIVATIONS[self.settings["activation"]]()
 
     def _add_variance_head(self, width: int) -> None:

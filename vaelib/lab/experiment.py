@@ -54,6 +54,7 @@ class Architecture:
     learn_variance: bool = flag(False, stored_as="learned_variance")  #: learn η² too
     initialisation: str = choice("glorot", "torch")  #: Keras's initial weights, or PyTorch's
     activation: str = choice(*ACTIVATIONS)  #: of the hidden layers
+    leak: float = number(0.0, least=0)  #: slope of the ReLUs for negative inputs; 1 is a line
     held_sigma2: float = number(0.5, above=0, below=1)  #: the constant σ² of a HeldVAE
 
     def new_model(self, shape: tuple[int, ...]) -> Autoencoder | Classifier:
@@ -61,18 +62,10 @@ class Architecture:
         if self.model == "Classifier":
             return Classifier(shape, self.latent)
         kind: type[Autoencoder] = MODELS[self.model]
-        held = {"held_sigma2": self.held_sigma2} if self.model == "HeldVAE" else {}
-        return kind(
-            shape,
-            self.hidden,
-            self.latent,
-            self.likelihood,
-            initialisation=self.initialisation,
-            decoder_variance=self.decoder_variance,
-            learn_variance=self.learn_variance,
-            activation=self.activation,
-            **held,
-        )
+        names = ["initialisation", "decoder_variance", "learn_variance", "activation", "leak"]
+        names += ["held_sigma2"] * (self.model == "HeldVAE")
+        settings = {name: getattr(self, name) for name in names}
+        return kind(shape, self.hidden, self.latent, self.likelihood, **settings)
 
 
 @attrs.define(frozen=True, kw_only=True, slots=False)
@@ -97,6 +90,14 @@ class Experiment(Architecture, Objective, Schedule, Measurement):
                 f"precision: {self.precision} is for dense networks trained on the ELBO as it is, "
                 "without importance samples, free bits or dropout"
             )
+        if self.shallow_epochs:
+            relus = (self.activation, self.leak) == ("relu", 0)
+            equal = len(self.hidden) > 1 and self.hidden[-1] == self.hidden[-2]
+            if not (self.model in ("VAE", "Autoencoder") and relus and equal):
+                raise ValueError(
+                    "shallow_epochs: expected a dense network of ReLUs, its last two hidden layers "
+                    f"equally wide, got {self.model}, {self.activation}, {self.hidden}"
+                )
         # The model itself checks its arguments; on the meta device that costs nothing.
         side = 2 ** min(len(self.hidden), 10)  # divisible by 2 for each convolution
         with torch.device("meta"):
@@ -130,6 +131,17 @@ class Experiment(Architecture, Objective, Schedule, Measurement):
     def with_seeds(self, seeds: Iterable[int]) -> list[Experiment]:
         """The same experiment with each of these seeds, such as range(3), for a `sweep`."""
         return [attrs.evolve(self, seed=seed) for seed in seeds]
+
+    @property
+    def shallower(self) -> Experiment:
+        """The same experiment without its last hidden layer, for ``shallow_epochs`` epochs.
+
+        Where its training ends that of this experiment begins, with a fresh optimiser.
+        """
+        changes: dict[str, Any] = {"history": False, "snapshots": 0, "evaluation_samples": 0}
+        return attrs.evolve(
+            self, hidden=self.hidden[:-1], epochs=self.shallow_epochs, shallow_epochs=0, **changes
+        )
 
     def build(self, shape: tuple[int, ...]) -> Autoencoder | Classifier:
         """Make the untrained model for images of this shape; the seed decides its weights."""

@@ -97,6 +97,7 @@ class _Layers:
             for layer in self.layers
         ]
         self.tanh = any(isinstance(module, nn.Tanh) for module in modules)
+        self.leak = next((m.negative_slope for m in modules if isinstance(m, nn.LeakyReLU)), 0.0)
         self.inputs: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,7 +108,7 @@ class _Layers:
             bias = layer.bias.to(weight.dtype)
             x = torch.addmm(bias, x.to(weight.dtype), weight.t()).to(layer.bias.dtype)
             if depth < last:
-                x = x.tanh_() if self.tanh else x.relu_()
+                x = self._activate_(x)
         return x
 
     def backward(
@@ -128,10 +129,22 @@ class _Layers:
             if extra_grad is not None:
                 grad, extra_grad = grad.add_(extra_grad), None
             if depth:
-                ops = torch.ops.aten
-                grad = (
-                    ops.tanh_backward(grad, x) if self.tanh else ops.threshold_backward(grad, x, 0)
-                )
+                grad = self._activation_backward(grad, x)
+        return grad
+
+    def _activate_(self, x: Tensor) -> Tensor:
+        if self.tanh:
+            return x.tanh_()
+        return nn.functional.leaky_relu_(x, self.leak) if self.leak else x.relu_()
+
+    def _activation_backward(self, grad: Tensor, output: Tensor) -> Tensor:
+        ops = torch.ops.aten
+        if self.tanh:
+            grad = ops.tanh_backward(grad, output)
+        elif self.leak:
+            grad = ops.leaky_relu_backward(grad, output, self.leak, True)
+        else:
+            grad = ops.threshold_backward(grad, output, 0)
         return grad
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vaelib.data import ImageData
 from vaelib.lab.classifier import Classifier
+from vaelib.lab.deepening import deepened
 from vaelib.lab.fields import choice, number, whole
 from vaelib.lab.measurements import (
     evaluate,
@@ -53,6 +54,9 @@ class Schedule:
     reset: str = choice("nothing", *RESET)  #: what starts anew before epoch ``reset_epoch``
     reset_epoch: int = whole(0)
     images: int | None = whole(None, least=1)  #: train on the first `images` images only
+    #: before, train the network without its last hidden layer that long; the layer then begins as
+    #: the identity, see `Experiment.shallower`
+    shallow_epochs: int = whole(0)
 
     def check_schedule(self) -> None:
         """Raise a ValueError where fields contradict one another."""
@@ -133,7 +137,11 @@ def _train(
 ) -> Run:
     images = data.train_images[: experiment.images]
     shape = tuple(images.shape[1:])
-    model = experiment.build(shape).to(device)
+    model = experiment.build(shape)
+    if experiment.shallow_epochs:
+        shallower = _train(experiment.shallower, data, None, device, progress)
+        model.load_state_dict(deepened(shallower.weights, len(shallower.experiment.hidden)))
+    model.to(device)
     history: dict[str, list[Tensor]] = {}
     steps_per_epoch = -(-len(images) // experiment.batch_size)
     steps = history_steps(experiment.epochs, steps_per_epoch)
