@@ -28,6 +28,7 @@ LAYERS = [
     ["lab.sweep"],
     ["lab.reproduce"],
     ["lab"],
+    ["book.names"],
     ["book.narrow", "book.origins", "book.show", "book.tables", "book.tidy"],
     ["book.claims", "book.svg"],
     ["book.scoreboard", "book.figures"],
