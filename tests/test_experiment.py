@@ -49,6 +49,7 @@ FIELDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "free_variable": (None, 1, {}),
     "revive_epochs": (None, (1, 3), {}),
     "revive_count": (1, 2, {"revive_epochs": (1, 3)}),
+    "draws": (1, 3, {}),
     "importance_samples": (1, 4, {}),
     "free_bits": (0.0, 0.01, {}),
     "latent_dropout": (0.0, 0.4, {}),
@@ -66,6 +67,7 @@ FIELDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "snapshots": (0, 3, {}),
     "evaluation_samples": (0, 5, {}),
     "evaluation_images": (2_000, 10, {}),
+    "beyond_test": (False, True, {}),
     "dataset": ("mnist", "glyphs", {}),
     "seed": (0, 4, {}),
 }
@@ -90,6 +92,8 @@ TOGETHER: list[dict[str, Any]] = [
     {"latent_dropout": 0.2, "free_bits": 0.01},
     {"final_learning_rate": 1e-4, "epochs": 1},
     {"likelihood": "continuous_bernoulli"},
+    {"likelihood": "clipped_continuous_bernoulli", "draws": 2},
+    {"draws": 3, "latent_dropout": 0.4, "free_bits": 0.01, "sample_from_epoch": 1},
     {"model": "Autoencoder", "learn_variance": True, **GAUSSIAN},
     {"model": "ConvVAE", "hidden": (4, 6)},
     {"model": "LinearVAE", "hidden": (), "likelihood": "gaussian"},
@@ -190,7 +194,8 @@ def reference_loss(
         return -reference_fit(experiment, model, x, mu).mean()
     z, cost = mu, torch.zeros(())
     if epoch >= experiment.sample_from_epoch:
-        z = mu + sigma * torch.randn(mu.shape, generator=noise)
+        z = mu + sigma * torch.randn((experiment.draws, *mu.shape), generator=noise)
+    z = z.reshape(-1, *mu.shape)
     if experiment.latent_dropout:
         z = z * (torch.rand(z.shape, generator=noise) >= experiment.latent_dropout)
     for j in range(experiment.latent):
@@ -205,7 +210,7 @@ def reference_loss(
             weight = 0.0
         kl = ((mu[:, j] ** 2 + logvar[:, j].exp() - logvar[:, j] - 1) / 2).mean()
         cost = cost + weight * kl.clamp(min=experiment.free_bits)
-    return cost - reference_fit(experiment, model, x, z).mean()
+    return cost - sum(reference_fit(experiment, model, x, draw).mean() for draw in z) / len(z)
 
 
 def reference_weights(
@@ -225,6 +230,9 @@ def reference_fit(experiment: Experiment, model: Any, x: Tensor, z: Tensor) -> T
         return (flat * F.logsigmoid(output) + (1 - flat) * F.logsigmoid(-output)).sum(1)
     if experiment.likelihood == "continuous_bernoulli":
         return D.ContinuousBernoulli(logits=output).log_prob(flat).sum(1)
+    if experiment.likelihood == "clipped_continuous_bernoulli":
+        chance = output.sigmoid().clamp(1e-4, 1 - 1e-4)
+        return D.ContinuousBernoulli(probs=chance).log_prob(flat).sum(1)
     variance = torch.tensor(experiment.decoder_variance)
     if experiment.learn_variance:
         variance = model.log_decoder_variance.exp()

@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vaelib import VAE, Autoencoder, ConvVAE, LinearVAE, elbo, gaussian_kl
 from vaelib import reconstruction_log_likelihood as log_likelihood
 from vaelib.lab import elbo_gradient, gradient
+from vaelib.likelihoods import CLIPPED_LOGIT
 
 
 def by_autograd(model, x, beta=1.0, sample=True):
@@ -32,6 +33,7 @@ def written_out(model, x, beta=1.0, *arguments):
 LIKELIHOODS = [
     {"likelihood": "bernoulli"},
     {"likelihood": "continuous_bernoulli"},
+    {"likelihood": "clipped_continuous_bernoulli"},
     {"likelihood": "gaussian"},
     {"likelihood": "gaussian", "learn_variance": True},
 ]
@@ -45,6 +47,16 @@ LIKELIHOODS = [
 @pytest.mark.parametrize("hidden", [(), (6,), (8, 7, 6)])
 def test_it_is_what_autograd_finds(kind, likelihood, bend, hidden):
     model = network(kind, hidden=hidden, **bend, **likelihood)
+    expected = by_autograd(model, pixels())
+    torch.testing.assert_close(written_out(model, pixels()), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_pixel_that_is_clipped_has_no_gradient():
+    model = network(likelihood="clipped_continuous_bernoulli")
+    with torch.no_grad():
+        model.decoder[-1].weight.mul_(30)
+    clipped = (model.decoder(model.encode(pixels())[0]).abs() > CLIPPED_LOGIT).double().mean()
+    assert 0.1 < clipped < 0.9
     expected = by_autograd(model, pixels())
     torch.testing.assert_close(written_out(model, pixels()), expected, rtol=1e-10, atol=1e-12)
 

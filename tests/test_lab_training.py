@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import joblib
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch import distributions as D
 
 from vaelib import latent_statistics, reconstruction_gain
-from vaelib.lab import Classifier, image_features, training_threads
+from vaelib.lab import Classifier, image_features, measurements, training_threads
 from vaelib.lab.measurements import history_steps
 from vaelib.lab.training import reproducible, train
 
@@ -114,6 +115,23 @@ def test_each_rung_is_measured_as_the_end_of_a_training_up_to_there() -> None:
         gain = reconstruction_gain(alone.model(), make_data().test_images)
         assert torch.equal(run.measurements["rung_gain"][rung], gain)
     assert "rung_gain" not in train(SMALL, make_data()).measurements
+
+
+def test_beyond_the_test_images_are_the_training_images_and_noisy_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data, experiment = make_data(), small(beyond_test=True, images=20)
+    measured = train(experiment, data).measurements
+    on_training = replace(
+        data, test_images=data.train_images[:20], test_labels=data.train_labels[:20]
+    )
+    assert measured["training_elbo"] == train(small(images=20), on_training).measurements["elbo"]
+    clean, noisy = measured["squared_error"], measured["noisy_squared_error"]
+    assert 0.9 < noisy / clean < 1.1
+    assert noisy != clean
+    monkeypatch.setattr(measurements, "INPUT_NOISE", 0.0)
+    noiseless = train(experiment, data).measurements["noisy_squared_error"]
+    torch.testing.assert_close(noiseless, clean)
 
 
 def test_rungs_at_one_weight_train_what_one_weight_trains() -> None:

@@ -24,6 +24,7 @@ GAUSSIAN = {"likelihood": "gaussian", "decoder_variance": 0.3}
 LIKELIHOODS = [
     {"likelihood": "bernoulli"},
     {"likelihood": "continuous_bernoulli"},
+    {"likelihood": "clipped_continuous_bernoulli"},
     GAUSSIAN,
     {**GAUSSIAN, "learn_variance": True},
 ]
@@ -79,7 +80,9 @@ def test_the_loss_is_minus_the_mean_elbo_to_the_last_bit(fields: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    "fields", [{"free_bits": 0.1}, {"latent_dropout": 0.5}, {"importance_samples": 2}], ids=str
+    "fields",
+    [{"free_bits": 0.1}, {"latent_dropout": 0.5}, {"importance_samples": 2}, {"draws": 2}],
+    ids=str,
 )
 def test_what_the_written_gradient_does_not_know_is_left_to_autograd(
     fields: dict[str, Any],

@@ -23,10 +23,15 @@ from vaelib import (
     reconstruction_log_likelihood,
     sample_posterior,
 )
-from vaelib.likelihoods import log_normaliser
+from vaelib.likelihoods import CLIPPED_LOGIT, log_normaliser
 
 few = settings(deadline=None, max_examples=30, database=None)
-LIKELIHOODS = ["bernoulli", "continuous_bernoulli", "gaussian"]
+LIKELIHOODS = [
+    "bernoulli",
+    "continuous_bernoulli",
+    "clipped_continuous_bernoulli",
+    "gaussian",
+]
 PRIOR = D.Normal(0.0, 1.0)
 
 
@@ -134,6 +139,10 @@ def reference(likelihood, output, x):
     """log P(x|z) in nats by other code, summed over all pixels."""
     if likelihood == "continuous_bernoulli":
         return D.ContinuousBernoulli(logits=output).log_prob(x).sum(-1)
+    if likelihood == "clipped_continuous_bernoulli":
+        return (
+            D.ContinuousBernoulli(probs=output.sigmoid().clamp(1e-4, 1 - 1e-4)).log_prob(x).sum(-1)
+        )
     if likelihood == "gaussian":
         return D.Normal(output, math.sqrt(0.4)).log_prob(x).sum(-1)
     p = torch.from_numpy(1 / (1 + np.exp(-output.detach().numpy())))
@@ -211,6 +220,19 @@ def test_sure_decoders_have_finite_likelihoods_and_means(kind, dtype):
     assert ((mean >= 0) & (mean <= 1)).all()
 
 
+def test_a_clipped_continuous_bernoulli_stops_where_its_authors_do():
+    output = torch.tensor([-50.0, -9.3, -9.2, 9.2, 9.3, 50.0], dtype=torch.float64)
+    output.requires_grad_()
+    clipped, x = ContinuousBernoulli(CLIPPED_LOGIT), torch.zeros(6, 1).double()
+    chance = output.detach().sigmoid().clamp(1e-4, 1 - 1e-4)
+    expected = D.ContinuousBernoulli(probs=chance)
+    nats = clipped.log_prob(output[:, None], x)
+    torch.testing.assert_close(nats, expected.log_prob(x[:, 0]))
+    torch.testing.assert_close(clipped.mean(output), expected.mean)
+    nats.sum().backward()
+    assert (output.grad != 0).tolist() == [False, False, True, True, False, False]
+
+
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @pytest.mark.parametrize("codes", [(1, 4), (6, 4), (3, 1, 4), (5, 3, 4)])
 def test_images_and_codes_must_be_as_many(likelihood, codes):
@@ -222,7 +244,7 @@ def test_images_and_codes_must_be_as_many(likelihood, codes):
 def test_pixels_out_of_range_have_no_likelihood(bad):
     x = pixels()
     x[2, 0, 1, 1] = bad
-    for likelihood in LIKELIHOODS[:2]:
+    for likelihood in LIKELIHOODS[:3]:
         with pytest.raises(ValueError, match=r"^x"):
             reconstruction_log_likelihood(network(likelihood=likelihood), x, normal(5, 4))
 

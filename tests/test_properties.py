@@ -82,7 +82,7 @@ cases = st.builds(
     latent=st.sampled_from([1, 3]),
     dtype=st.sampled_from([torch.float32, torch.float64]),
     extreme=st.sampled_from([0.0, 50.0, -50.0]),
-    likelihood=st.sampled_from(["bernoulli", "continuous_bernoulli", "gaussian"]),
+    likelihood=st.sampled_from(vaelib.models.LIKELIHOODS),
     seed=st.integers(0, 99),
 )
 

@@ -48,6 +48,8 @@ def shapes_of(experiment: Experiment) -> dict[str, tuple[int, ...]]:
         shapes |= {**dict.fromkeys(names, at_ends), "rung_elbo": at_ends[:1]}
     if experiment.learn_variance:
         shapes["decoder_variance"] = ()
+    if experiment.beyond_test:
+        shapes |= {"training_elbo": (), "noisy_squared_error": ()}
     if experiment.evaluation_samples:
         images = (experiment.evaluation_images,)
         shapes |= dict(zip(EVALUATED, (images, images, (), ()), strict=True))

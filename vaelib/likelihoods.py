@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+# The logit at which the authors of the continuous Bernoulli stop: a probability of 1 − 10⁻⁴.
+CLIPPED_LOGIT = math.log((1 - 1e-4) / 1e-4)
+
 
 class Likelihood(Protocol):
     """What a model and the measures ask of a likelihood."""
@@ -52,10 +55,20 @@ class ContinuousBernoulli(Bernoulli):
 
     The output is λ, the logit of the Bernoulli with the same exponential. Densities can be above
     1, their logarithms above 0. Shown in the chapter on questions.
+
+    Parameters
+    ----------
+    limit : float
+        λ is kept in [−limit, limit]. Without one, the density of a pixel that is always black has
+        no bound. `CLIPPED_LOGIT` is the limit of the authors' code.
     """
+
+    def __init__(self, limit: float = math.inf) -> None:
+        self.limit = limit
 
     def mean(self, output: Tensor) -> Tensor:
         """∫ t e^{λt} dt / ∫ e^{λt} dt over [0, 1], by its series near λ = 0."""
+        output = output.clamp(-self.limit, self.limit)
         small = output.abs() < 1e-2
         safe = torch.where(small, 1.0, output)
         return torch.where(small, 0.5 + output / 12, -1 / (-safe).expm1() - 1 / safe)
@@ -63,6 +76,7 @@ class ContinuousBernoulli(Bernoulli):
     def log_prob(self, output: Tensor, x: Tensor) -> Tensor:
         """Sum over the pixels of the log density."""
         self.check(x)
+        output = output.clamp(-self.limit, self.limit)
         return (x * output - log_normaliser(output)).sum(-1)
 
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from vaelib._draws import standard_normal
 from vaelib.data import check_image_shape
-from vaelib.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian
+from vaelib.likelihoods import CLIPPED_LOGIT, Bernoulli, ContinuousBernoulli, Gaussian
 
-LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "gaussian")
+LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "clipped_continuous_bernoulli", "gaussian")
 INITIALISATIONS = ("torch", "glorot")
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -34,8 +34,9 @@ class Autoencoder(nn.Module):
         Empty means a linear encoder and a linear decoder.
     latent : int
         Number of latent variables.
-    likelihood : {"bernoulli", "continuous_bernoulli", "gaussian"}
-        What the decoder's output means: see `Bernoulli`, `ContinuousBernoulli`, `Gaussian`.
+    likelihood : {"bernoulli", "continuous_bernoulli", "clipped_continuous_bernoulli", "gaussian"}
+        What the decoder's output means: see `Bernoulli`, `ContinuousBernoulli` (clipped, as in its
+        authors' code, or not), `Gaussian`.
     initialisation : {"torch", "glorot"}
         PyTorch's default for ``nn.Linear``, or Glorot-uniform weights with zero biases, which is
         the default of Keras [Glorot and Bengio 2010]. It decides how many variables survive.
@@ -132,7 +133,10 @@ class Autoencoder(nn.Module):
         kind = self.settings["likelihood"]
         if kind == "gaussian":
             return Gaussian(self.decoder_variance)
-        return Bernoulli() if kind == "bernoulli" else ContinuousBernoulli()
+        if kind == "bernoulli":
+            return Bernoulli()
+        clipped = kind == "clipped_continuous_bernoulli"
+        return ContinuousBernoulli(CLIPPED_LOGIT if clipped else math.inf)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map images to the mean and log-variance of Q(z|X), each (batch, latent).

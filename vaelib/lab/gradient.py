@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelib._draws import standard_normal
+from vaelib.likelihoods import CLIPPED_LOGIT
 from vaelib.models import VAE, Autoencoder
 
 LARGE_LAYER = 2**16  # weights of a layer, from which on a lower precision pays
@@ -68,8 +69,11 @@ def elbo_gradient(
     decoder = _Layers(list(model.decoder), precision)
     output = decoder.forward(z)
 
-    # For all three likelihoods the gradient of −log P by the output is (mean − x) / variance.
+    # For all likelihoods the gradient of −log P by the output is (mean − x) / variance; where the
+    # output is clipped, 0.
     grad_output = model.likelihood.mean(output).sub_(x)
+    if model.settings["likelihood"] == "clipped_continuous_bernoulli":
+        grad_output.mul_(output.abs() <= CLIPPED_LOGIT)
     if model.settings["likelihood"] == "gaussian":
         variance = model.decoder_variance
         if model.settings["learn_variance"]:

@@ -28,6 +28,7 @@ HISTORY_IMAGES = 1_000  # of the test set, for the statistics during training
 GAIN_IMAGES = 500  # of the test set, for the gains during training
 FINAL_GAIN_IMAGES = 2_000  # of the test set, for the gains after it
 PRIOR_DRAWS = 10_000  # for the quality of samples
+INPUT_NOISE = 0.2  # standard deviation of the noise that is added to images
 
 
 @attrs.define(frozen=True, kw_only=True, slots=False)
@@ -40,6 +41,8 @@ class Measurement:
     #: if any, measure log P(X) with that many importance samples, and the quality of prior draws
     evaluation_samples: int = whole(0)
     evaluation_images: int = whole(2_000, least=1)  #: that many, evenly spaced in the test set
+    #: measure the ELBO on the training images, and the reconstruction of noisy test images
+    beyond_test: bool = flag(False)
 
     def check_measurement(self) -> None:
         """Raise a ValueError where fields contradict one another."""
@@ -117,6 +120,19 @@ def measure(model: Autoencoder | Classifier, data: ImageData) -> dict[str, Tenso
         value = mean_elbo(model, data.test_images, torch.Generator().manual_seed(0))
         measured["elbo"] = torch.tensor(value, dtype=torch.float64)
     return measured
+
+
+@torch.no_grad()
+def measure_beyond(model: VAE, data: ImageData, images: Tensor) -> dict[str, Tensor]:
+    """Measure a model on the images it was trained on, and on noisy test images."""
+    clean = to_pixels(data.test_images, torch.float64)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1), dtype=clean.dtype)
+    restored = reconstruct(model, (clean + INPUT_NOISE * noise).clamp(0, 1))
+    elbo = mean_elbo(model, images, torch.Generator().manual_seed(0))
+    return {
+        "training_elbo": torch.tensor(elbo, dtype=torch.float64),
+        "noisy_squared_error": (restored - clean).square().mean(),
+    }
 
 
 @torch.no_grad()

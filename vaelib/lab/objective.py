@@ -43,6 +43,7 @@ class Objective:
     #: of the first one has no KL
     revive_epochs: tuple[int, ...] | None = wholes(None)
     revive_count: int = whole(1, least=1)  #: that many variables, those with the least Var μ
+    draws: int = whole(1, least=1)  #: z per image; the ELBO takes the mean of log P(X|z) over them
     importance_samples: int = whole(1, least=1)  #: more than 1: `iwae_bound` instead of the ELBO
     free_bits: float = number(0.0, least=0)  #: nats of KL that each variable has free
     latent_dropout: float = number(0.0, least=0, below=1)  #: chance that z_j is hidden
@@ -121,9 +122,11 @@ class TrainingLoss:
             return iwae_bound(self.model, x, chosen.importance_samples, self.noise)
         variational = isinstance(self.model, VAE)
         mu, logvar = self.model.encode(x)
-        z = sample_posterior(mu, logvar, self.noise) if sample and variational else mu
+        z = mu[None]
+        if sample and variational:
+            z = sample_posterior(mu.expand(chosen.draws, *mu.shape), logvar, self.noise)
         z = drop_variables(z, chosen.latent_dropout, self.noise)
-        likelihood = reconstruction_log_likelihood(self.model, x, z)
+        likelihood = reconstruction_log_likelihood(self.model, x, z).mean(0)
         if not variational:
             return likelihood
         return likelihood - (weights * free_bits(gaussian_kl(mu, logvar), chosen.free_bits)).sum(1)
@@ -146,7 +149,7 @@ def has_written_gradient(objective: Objective, model: type) -> bool:
     """Whether `elbo_gradient` is the gradient of what is maximised."""
     return (
         model in (Autoencoder, VAE)
-        and objective.importance_samples == 1
+        and objective.draws == objective.importance_samples == 1
         and not objective.free_bits
         and not objective.latent_dropout
     )

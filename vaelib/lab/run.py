@@ -51,6 +51,8 @@ class Run:
         ``log_likelihood_error`` (images,); of 10,000 prior draws ``frechet``, the distance to the
         test images in the features of the classifier, and ``confident_share``, the share to which
         it gives a label with a probability above 0.9. For a classifier its ``accuracy``.
+        With ``beyond_test`` the ``training_elbo``, on the training images, and
+        ``noisy_squared_error``, to the clean test images from noisy ones (Gaussian, 0.2, clipped).
         Of an experiment with a ``beta_path``, at the end of each rung: ``rung_var_mu``,
         ``rung_mean_sigma2``, ``rung_kl`` and ``rung_gain`` (rungs, latent), with its mean over the
         images in the place of the variable, and ``rung_elbo`` (rungs,), whatever the weight.

@@ -21,6 +21,7 @@ from vaelib.lab.measurements import (
     history_statistics,
     history_steps,
     measure,
+    measure_beyond,
     measure_now,
     measure_rung,
 )
@@ -199,6 +200,8 @@ def _train(
             experiment.binarise,
         )
     measurements |= measure(model.double(), data)
+    if isinstance(model, VAE) and experiment.beyond_test:
+        measurements |= measure_beyond(model, data, images)
     for name in rungs[0] if rungs else ():
         measurements[f"rung_{name}"] = torch.stack([rung[name] for rung in rungs]).cpu()
     measurements["revived"] = getattr(loss, "revived", torch.tensor(-1))
