@@ -20,7 +20,18 @@ from sphinx.application import Sphinx
 
 DATA = "search-data.js"
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
-SKIPPED = {"annotation", "button", "form", "nav", "noscript", "script", "style", "svg", "template"}
+SKIPPED = {
+    "annotation",
+    "button",
+    "form",
+    "nav",
+    "noscript",
+    "script",
+    "style",
+    "summary",
+    "svg",
+    "template",
+}
 SKIPPED_CLASSES = {"byline", "explorable-stage", "headerlink", "label", "opening-picture"}
 # Names that are nowhere else: reconstruction_gain, MissingRunError.
 IDENTIFIER = re.compile(r"\b(?:[A-Za-z]\w*_\w+|[A-Z]+[a-z]\w*[A-Z]\w*)")
@@ -62,6 +73,8 @@ class Reader(HTMLParser):
             return
         values = {name: value or "" for name, value in attrs}
         kind = meaning(tag, values.get("id"), set(values.get("class", "").split()))
+        if tag == "details" and self.within("cell"):
+            kind = "skip"  # the reason for an interval: its claim is found
         self.open.append((tag, kind, self.current))
         if kind in ("section", "entry", "work") and self.within("article"):
             self.current = Section(values["id"])
