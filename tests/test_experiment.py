@@ -26,6 +26,7 @@ from vaelib import VAE, Autoencoder, ConvVAE, LinearVAE
 from vaelib.data import ImageData
 from vaelib.lab import Classifier, Experiment, Run, classifier_experiment, training
 from vaelib.lab.deepening import deepened
+from vaelib.lab.held import HeldVAE
 from vaelib.lab.measurements import Measurement
 from vaelib.lab.objective import Objective
 
@@ -282,7 +283,10 @@ def test_the_variable_to_revive_is_chosen_once_even_if_it_is_the_first() -> None
 def test_the_price_of_a_held_variable_is_constant_and_it_can_be_pruned() -> None:
     experiment = small(model="HeldVAE", held_sigma2=0.2, epochs=40)
     images = make_data().train_images / 255
-    mu, logvar = experiment.build((1, 3, 4)).encode(images)  # in training: the batch's own scale
+    network = experiment.build((1, 3, 4))
+    square = network.mu(network._features(images)).square().mean(0)
+    mu, logvar = network.encode(images)  # in training: the batch's own scale
+    torch.testing.assert_close(network.mu_square, 0.9 + 0.1 * square)
     price = (mu.square() + logvar.exp() - logvar - 1).mean(0) / 2
     torch.testing.assert_close(price, torch.full((3,), -math.log(0.2) / 2))
     model, x = training.train(experiment, make_data()).model(), images.double()
@@ -297,6 +301,12 @@ def test_the_price_of_a_held_variable_is_constant_and_it_can_be_pruned() -> None
     pruned = model.prune(index).eval()
     torch.testing.assert_close(pruned.encode(x)[0], mu[:, index])
     torch.testing.assert_close(pruned.decode(mu[:, index]), model.decode(alone))
+
+
+def test_a_variance_that_leaves_no_noise_or_no_scale_is_refused() -> None:
+    for value in (0.0, 1.0, 1.5):
+        with pytest.raises(ValueError, match=r"^held_sigma2: expected"):
+            HeldVAE((1, 3, 4), (), 3, held_sigma2=value)
 
 
 # ---- names --------------------------------------------------------------------------------------

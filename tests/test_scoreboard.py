@@ -191,14 +191,22 @@ def test_the_tally_counts_and_has_a_mark_for_each_claim():
         "C      ✗✓",
     ]
     assert repr(show_tally([IDENTITY])).startswith("1 of 1 claims hold. None fails. The other 1")
+    several = repr(show_tally([HOLDS, FAILS, FAILS])).splitlines()[0]
+    assert several.startswith("1 of 3 claims hold. 2 fail, and the page says why. ")
+    assert several.endswith(" 1 were measured on two sets of images, 2 on one.")
 
 
 def test_the_tally_of_a_page_leads_to_what_failed():
-    page = show_tally([HOLDS, FAILS])._repr_html_()
+    page = show_tally([HOLDS, FAILS, IDENTITY])._repr_html_()
     assert re.findall('href="([^"]*)"', page) == ["#verdict-error"]
     text = " ".join(re.sub("<[^>]*>", " ", page).split())
-    assert text.startswith("1 of 2 claims hold. 1 fails, and the page says why. Of the 1 whose")
-    assert text.endswith("on one. A &amp; B ✓ C ✗")
+    assert text.startswith("2 of 3 claims hold. 1 fails, and the page says why. Of the 1 whose")
+    assert text.endswith("on one. A &amp; B ✓ C ✗ ✓")
+
+
+def test_what_was_measured_breaks_between_its_parts_only():
+    verdict = Verdict(CLAIMS["law"], "a", "A", True, 3, "0.9", "1", "1.1")
+    assert "| 0.9 to 1.1, median\u00a01 (3\u00a0values) |" in show_verdicts([verdict]).data
 
 
 def test_markup_in_a_sentence_is_shown_as_it_is():

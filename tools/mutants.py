@@ -31,6 +31,7 @@ LINKED = ("tests", "tools", "book", "pyproject.toml", "_config.yml", "_toc.yml")
 STATISTICS = FOLDER / "mutants" / "mutmut-stats.json"  # which test calls which function
 WANTED = 0.98  # share of the mutants that the tests must notice
 UNNOTICED = ("survived", "no tests")
+NOT_RUN = 255  # mutmut's code where pytest could not start the tests; mutmut takes it for a timeout
 # Left out when two lines are compared.
 SAME = re.compile(r"(?i)utf-8|, ?strict=(True|False|None)|, ?device=[\w.]+|, ?(?=\))")
 OWN_DECORATORS = ("evaluation_mode",)
@@ -84,6 +85,27 @@ def outcomes(modules: list[str]) -> dict[str, str]:
     return {
         key: status_by_exit_code[code] for key, code in codes.items() if key.startswith(prefixes)
     }
+
+
+def run_alone() -> None:
+    """Run the tests of what mutmut could not run, each mutant in a process of its own."""
+    from mutmut.utils.format_utils import mangled_name_from_mutant_name
+
+    tests_of = json.loads(STATISTICS.read_text(encoding="utf-8"))["tests_by_mangled_function_name"]
+    for path in meta_files():
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        codes = meta["exit_code_by_key"]
+        for key in [key for key, code in codes.items() if code == NOT_RUN]:
+            tests = tests_of[mangled_name_from_mutant_name(key)]
+            command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+            quiet = {"cwd": "mutants", "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            environment = os.environ | {"MUTANT_UNDER_TEST": key, "OMP_NUM_THREADS": "1"}
+            codes[key] = subprocess.call(command, env=environment, **quiet)
+            if codes[key] > 1:
+                raise SystemExit(
+                    f"pytest did not start the tests of {key}: exit status {codes[key]}"
+                )
+            path.write_text(json.dumps(meta), encoding="utf-8")
 
 
 def prepare() -> None:
@@ -143,6 +165,7 @@ def main(modules: list[str]) -> int:
         if subprocess.call(command, env=os.environ | {"OMP_NUM_THREADS": "1"}):
             print(f"mutmut stopped. Does pytest pass in {FOLDER / 'mutants'}?")
             return 1
+        run_alone()
     outcome_of = outcomes(modules)
     tried = {key: status for key, status in outcome_of.items() if status != "not checked"}
     diffs = {k: get_diff_for_mutant(k) for k, status in tried.items() if status in UNNOTICED}

@@ -85,8 +85,8 @@ def execute(chapter: Path) -> None:
         raise SystemExit("the kernel died, as it does without memory") from None
     if claim_lines(notebook) != stored:
         raise SystemExit("the verdicts are not those that are stored")
-    # The kernel is the only child. For this process getrusage would give the peak of whoever started
-    # it, if that was larger: Linux carries the number over an exec.
+    # The kernel is the only child. For this process getrusage gives the peak of whoever started it,
+    # if that is larger: Linux carries the number over an exec.
     own = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
     peak = 1024 * (int(own) + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
     if peak > MEMORY:

@@ -3,8 +3,8 @@
 A row of a table in a cell with the tag ``scoreboard`` becomes the target ``#verdict-ID`` and gets
 classes: ``fails``, ``published`` (a work from outside gives a value or a law), what ``claims.yml``
 says of when its interval was set, ``one-set`` (what the row says of its data), and ``in-CHAPTER``.
-Above the table stand the buttons for what there is of these; without scripts they are not shown,
-and all rows are.
+Its cells with nothing but a dash get the class ``nothing``. Above the table stand the buttons for
+what there is of these; without scripts they are not shown, and all rows are.
 
 ``{{ on_images }}`` is how many claims rest on images, as the stored scoreboard shows it,
 ``{{ two_sets }}`` how many of these on two sets or more, ``{{ one_set }}`` how many on one.
@@ -31,7 +31,7 @@ BUTTONS = {
     "identity": "are identities",
     "one-set": "were measured on one set",
 }
-ONE_SET, NO_SET = " only", "–"  # how the last column ends, which has the datasets
+ONE_SET, NOTHING = " only", "–"  # how the last column ends, which has the datasets
 
 
 def annotate(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -58,6 +58,8 @@ def rows(app: Sphinx, table: nodes.table) -> Counter[str]:
                 kinds += ["one-set"] * row[-1].astext().endswith(ONE_SET)
                 kinds.append(f"in-{places[f'claim-{key}'][0]}")
                 row["classes"] += kinds
+                for entry in row.findall(nodes.entry):
+                    entry["classes"] += ["nothing"] * (entry.astext() == NOTHING)
                 counts.update(["all", *kinds])
     return counts
 
@@ -104,7 +106,7 @@ def count_sets(app: Sphinx, config: Config) -> None:
     ]
     # Below the names of the columns and the line under them.
     data = [row.rsplit("|", 2)[1].rstrip() for text in shown for row in text.splitlines()[2:]]
-    images, one = len(data) - data.count(f" {NO_SET}"), sum(text.endswith(ONE_SET) for text in data)
+    images, one = len(data) - data.count(f" {NOTHING}"), sum(text.endswith(ONE_SET) for text in data)
     numbers = {"on_images": images, "two_sets": images - one, "one_set": one}
     config.myst_substitutions.update(numbers)
 
