@@ -97,8 +97,11 @@ def article(page: str, pages: list[str], folder: Path) -> str:
         name = f"{target}--{unquote(fragment)}" if fragment else target
         return f'href="#{html.escape(name)}"'
 
-    text = re.sub(r'href="([^"]*)"', link, text)
-    text = re.sub(r'(src|srcset)="(?!data:|https?:)', rf'\1="{folder.as_uri()}/', text)
+    # A picture within a drawing, <image href>, is no link.
+    text = re.sub(r"(<image\b[^>]*\s)href=", r"\1src=", text)
+    text = re.sub(r'(?<!:)\bhref="([^"]*)"', link, text)
+    text = re.sub(r'\b(src|srcset)="(?!data:|https?:)', rf'\1="{folder.as_uri()}/', text)
+    text = re.sub(r"(<image\b[^>]*\s)src=", r"\1href=", text)
     return f'<div class="book-page" id="{page}">{text}</div>'
 
 

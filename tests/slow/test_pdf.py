@@ -1,7 +1,9 @@
 """The book as one file: its outline, its links, its text, its fonts."""
 
+import re
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 import pytest
 from browser import HTML, PAGES, show
@@ -63,6 +65,18 @@ def test_links_lead_to_pages_of_the_file(book: tuple[Path, list[pdf.Heading]]) -
                 assert uri.startswith(("http://", "https://", "mailto:")), uri
     assert lost == set()
     assert within > 300
+
+
+def test_every_picture_is_there(book: tuple[Path, list[pdf.Heading]]) -> None:
+    text = book[0].with_suffix(".html").read_text(encoding="utf-8")
+    pictures = re.findall(r"<(?:img|image)\b[^>]*>", text)
+    sources = [re.search(r'\s(?:src|href)="([^"]*)"', picture) for picture in pictures]
+    assert all(sources)
+    files = {source[1] for source in sources if source and source[1].startswith("file:")}
+    assert len(files) > 20
+    assert all(Path(unquote(urlparse(file).path)).is_file() for file in files)
+    printed = {image.data for sheet in PdfReader(book[0]).pages for image in sheet.images}
+    assert len(printed) >= len(files)
 
 
 def test_the_contents_name_the_right_pages(book: tuple[Path, list[pdf.Heading]]) -> None:
