@@ -54,18 +54,27 @@ def test_models_built_by_threads_at_once_have_the_weights_of_their_seeds() -> No
     assert all(same(a, b.state_dict()) for a, b in zip(alone, together, strict=True))
 
 
+BY_DEFAULT = "the default: the same weights on any number of cores"
+
+
 @pytest.mark.parametrize(
-    ("setting", "threads"),
-    [(None, 1), ("", 1), ("0", 1), ("one", 1), ("2", 2), ("2,1", 2), ("64", 3)],
+    ("setting", "threads", "reason"),
+    [
+        *((setting, 1, BY_DEFAULT) for setting in (None, "", "0", "one")),
+        ("2", 2, "OMP_NUM_THREADS=2"),
+        ("2,1", 2, "OMP_NUM_THREADS=2"),
+        ("3", 3, "OMP_NUM_THREADS=3"),
+        ("64", 3, "OMP_NUM_THREADS=64, but this process may use 3"),
+    ],
 )
 def test_one_thread_trains_unless_openmp_is_told_otherwise(
-    monkeypatch: pytest.MonkeyPatch, setting: str | None, threads: int
+    monkeypatch: pytest.MonkeyPatch, setting: str | None, threads: int, reason: str
 ) -> None:
     monkeypatch.setattr(joblib, "cpu_count", lambda: 3)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if setting is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", setting)
-    assert training_threads().threads == threads
+    assert training_threads() == (threads, reason)
     before = torch.get_num_threads()
     with reproducible():
         assert torch.get_num_threads() == threads

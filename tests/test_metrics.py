@@ -393,9 +393,15 @@ def test_what_a_foreign_model_lacks_is_said(measure):
         """As a library returns it: a dictionary with attributes."""
 
     mu, logvar = Own().eval().encode(pixels().float())
-    for code in (Output(embedding=mu, log_covariance=logvar), mu, (mu, logvar, mu), (mu, 0.1)):
+    for code, kinds in (
+        (Output(embedding=mu, log_covariance=logvar), "Output"),
+        (mu, "Tensor"),
+        (mu[:2], "Tensor"),
+        ((mu, logvar, mu), "tuple"),
+        ((mu, 0.1), "Tensor, float"),
+    ):
         model.encode = lambda x, code=code: code
-        with pytest.raises(TypeError, match=r"^model.*encode"):
+        with pytest.raises(TypeError, match=rf"^model.*encode.*two tensors, got {kinds}$"):
             measure(model, pixels())
 
 

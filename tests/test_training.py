@@ -160,6 +160,8 @@ def step_lengths(**arguments):
 )
 def test_the_learning_rate_falls_geometrically_from_epoch_to_epoch(rates, expected):
     assert step_lengths(epochs=4, **rates) == pytest.approx(expected, rel=1e-6)
+    ends = [expected[0]] * 2 + [expected[-1]] * 2
+    assert step_lengths(epochs=2, **rates) == pytest.approx(ends, rel=1e-6)
 
 
 def test_a_batch_has_128_images_by_default():
