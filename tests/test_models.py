@@ -19,6 +19,7 @@ from vaelib import (
     fit,
     reconstruction_log_likelihood,
 )
+from vaelib.likelihoods import CLIPPED_LOGIT
 
 BOTH = pytest.mark.parametrize("kind", [Autoencoder, VAE])
 
@@ -111,8 +112,16 @@ def test_parameters_are_counted_frozen_or_not():
 def test_defaults():
     assert [kind().latent for kind in (Autoencoder, VAE, ConvVAE, LinearVAE)] == [2, 2, 16, 16]
     assert [kind().hidden for kind in (VAE, ConvVAE)] == [(256, 64), (8, 16, 256)]
+    assert VAE(likelihood="gaussian").likelihood.variance == 1
     dense = count_parameters(VAE((1, 28, 28), (256, 64, 32, 24), 16))
     assert count_parameters(ConvVAE()) == pytest.approx(dense, rel=0.15)
+
+
+def test_only_the_clipped_continuous_bernoulli_has_a_limit():
+    limits = [
+        VAE(likelihood=f"{clip}continuous_bernoulli").likelihood.limit for clip in ("", "clipped_")
+    ]
+    assert limits == [math.inf, CLIPPED_LOGIT]
 
 
 def test_sample_decodes_standard_normal_draws():
@@ -247,7 +256,7 @@ BAD_ARGUMENTS = {
     [(name, bad) for name, all_bad in BAD_ARGUMENTS.items() for bad in all_bad],
 )
 def test_a_bad_architecture_is_an_error_that_names_the_argument(kind, argument, value):
-    with pytest.raises(ValueError, match=rf"^[\w, ]*{argument}"):
+    with pytest.raises(ValueError, match=rf"^(\w+, )*{argument}\b"):
         kind(**{argument: value})
 
 
