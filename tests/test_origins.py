@@ -59,6 +59,17 @@ CASES = [
     ('def f():\n    return late\nlate = both["glyphs"]\nclaim("x", f())', ["glyphs"]),
     ('def f(both):\n    return 2 * both\nclaim("x", f(1))', []),
     ('claim("x", [data for data in (1, 2)])', []),
+    # Several in one statement.
+    ('claim("x", [load("mnist"), load("tiles")])', [EITHER, "tiles"]),
+    ('claim("x", [load("mnist"), Experiment(dataset="tiles").run()])', [EITHER, "tiles"]),
+    ('claim("x", [Experiment(seed=1).run(), load("tiles")])', ["mnist", "tiles"]),
+    ('claim("x", both["mnist"] - mean(both["mnist"]))', ["mnist"]),
+    ('v, w = [], []\nv.append(w.append(both["glyphs"]))\nclaim("x", v)', ["glyphs"]),
+    # Where a set is named, what was loaded adds none.
+    ('claim("x", f(data.test_images, both["glyphs"]))', ["glyphs"]),
+    ('claim("x", f(data.test_images, both["mnist"]))', ["mnist"]),
+    # A dataset that is given is not the default, even if nobody knows which it is.
+    ('def f(n):\n    return Experiment(dataset=n)\nclaim("x", f(other))', []),
     ('def f(n):\n    return f(n - 1) if n else both["mnist"]\nclaim("x", f(3))', ["mnist"]),
 ]
 
