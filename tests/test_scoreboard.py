@@ -146,11 +146,11 @@ def test_verdicts_are_shown_with_source_link_and_reason():
     assert show_verdicts([holds, fails, unexplained]).data.splitlines() == [
         "| verdict | claim | published | measured | accepted | set when | data |",
         "|---|---|---|---|---|---|---|",
-        "| ✓ holds | Some. <br>this book · {ref}`count <claim-count>` "
+        "| ✓ holds | Some.<br>this book · {ref}`count <claim-count>` "
         f"| about 8 | 6 (2\u00a0values) | 2 to 9{why} | before the runs | MNIST and glyphs |",
-        "| **✗ FAILS** | Überall klein. <br>this book · {ref}`error <claim-error>`"
+        "| **✗ FAILS** | Überall klein.<br>this book · {ref}`error <claim-error>`"
         f"<br>**Why it fails:** Deep. | – | 4.00 | 0 to 3{why} | after | MNIST only |",
-        "| **✗ FAILS** | It is 1. <br>{cite:t}`asperti2019` · {ref}`law <claim-law>`"
+        "| **✗ FAILS** | It is 1.<br>{cite:t}`asperti2019` · {ref}`law <claim-law>`"
         f"<br>**Why it fails:** not known | – | 4.00 | 0.8 to 1.2{why} | identity | – |",
     ]
 
@@ -212,5 +212,5 @@ def test_what_was_measured_breaks_between_its_parts_only():
 def test_markup_in_a_sentence_is_shown_as_it_is():
     claim = Claim("x", "KL(Q(z) || P) < $1 *a_b* `c`", "this book", 0, 1, "w")
     row = show_verdicts([Verdict(claim, "a", "A", True, 1, "0", "0", "0")]).data.splitlines()[2]
-    assert r"KL(Q(z) \|\| P) \< \$1 \*a\_b\* \`c\` <br>" in row
+    assert r"KL(Q(z) \|\| P) \< \$1 \*a\_b\* \`c\`<br>" in row
     assert len(re.split(r"(?<!\\)\|", row)) == 9

@@ -137,8 +137,7 @@ def show_verdicts(verdicts: Iterable[Verdict]) -> Markdown:
         claim = verdict.claim
         source = claim.source if claim.source == "this book" else f"{{cite:t}}`{claim.source}`"
         link = f"{{ref}}`{claim.id} <claim-{claim.id}>`"
-        # The space shows where the page is wide, and the break where it is narrow.
-        text = f"{_escaped(claim.sentence)} <br>{source} · {link}"
+        text = f"{_escaped(claim.sentence)}<br>{source} · {link}"
         if not verdict.holds:
             text += f"<br>**Why it fails:** {_escaped(claim.fails or 'not known')}"
         cells = (
