@@ -106,7 +106,8 @@ def count_sets(app: Sphinx, config: Config) -> None:
     ]
     # Below the names of the columns and the line under them.
     data = [row.rsplit("|", 2)[1].rstrip() for text in shown for row in text.splitlines()[2:]]
-    images, one = len(data) - data.count(f" {NOTHING}"), sum(text.endswith(ONE_SET) for text in data)
+    images = len(data) - data.count(f" {NOTHING}")
+    one = sum(text.endswith(ONE_SET) for text in data)
     numbers = {"on_images": images, "two_sets": images - one, "one_set": one}
     config.myst_substitutions.update(numbers)
 
