@@ -99,12 +99,14 @@ def run_alone() -> None:
             tests = tests_of[mangled_name_from_mutant_name(key)]
             command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
             quiet = {"cwd": "mutants", "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            environment = os.environ | {"MUTANT_UNDER_TEST": key, "OMP_NUM_THREADS": "1"}
-            codes[key] = subprocess.call(command, env=environment, **quiet)
-            if codes[key] > 1:
-                raise SystemExit(
-                    f"pytest did not start the tests of {key}: exit status {codes[key]}"
-                )
+            one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+            code, clean = (
+                subprocess.call(command, env=one_thread | {"MUTANT_UNDER_TEST": mutant}, **quiet)
+                for mutant in (key, "")
+            )
+            if clean:
+                raise SystemExit(f"pytest does not pass without a mutant: {' '.join(tests)}")
+            codes[key] = min(code, 1)  # more than 1: it could not even be imported
             path.write_text(json.dumps(meta), encoding="utf-8")
 
 
