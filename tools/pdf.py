@@ -84,6 +84,7 @@ def article(page: str, pages: list[str], folder: Path) -> str:
     (text,) = ARTICLE.findall((folder / f"{page}.html").read_text(encoding="utf-8"))
     text = re.sub(r"<script\b.*?</script>", "", text, flags=re.DOTALL)
     text = re.sub(r"<details(?![^>]*\sopen)", "<details open", text)
+    text = text.replace(' loading="lazy"', "")  # nobody scrolls to it
     text = re.sub(r'\s(id|for|name)="([^"]*)"', rf' \1="{page}--\2"', text)
     text = re.sub(r'aria-(labelledby|describedby|controls)="([^"]*)"', "", text)
 
