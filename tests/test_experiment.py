@@ -490,6 +490,7 @@ def test_bfloat16_is_for_what_the_written_gradient_trains(changes: dict[str, Any
         {"hidden": (6,)},
         {"hidden": ()},
         {"hidden": (6, 5)},
+        {"hidden": (5, 6, 4)},
         {"leak": 0.5},
         {"activation": "tanh"},
         {"model": "ConvVAE"},

@@ -180,6 +180,12 @@ FAILS = Verdict(CLAIMS["error"], "b", "C", False, 1, "4.00", "4.00", "4.00", fro
 IDENTITY = Verdict(CLAIMS["law"], "b", "C", True, 1, "1", "1", "1")
 
 
+def test_the_heading_may_stand_in_any_cell(board):
+    content = chapter("Text.", LAW, ERROR, COUNT)
+    content["cells"].insert(1, cell("markdown", source=["# Late\n"]))
+    assert {verdict.title for verdict in board(a=content)} == {"Late"}
+
+
 def test_the_tally_counts_and_has_a_mark_for_each_claim():
     assert repr(show_tally([HOLDS, FAILS, IDENTITY])).splitlines() == [
         "2 of 3 claims hold. 1 fails, and the page says why. "

@@ -302,6 +302,9 @@ def test_training_can_be_forbidden(runs: Path, monkeypatch: pytest.MonkeyPatch) 
         for part in (f"{SMALL.name}: no stored run in {runs}, ", SMALL.canonical):
             assert part in str(error.value)
     assert files(runs) == []
+    monkeypatch.setattr(store, "run_folders", lambda: [runs, runs / "more"])
+    with pytest.raises(MissingRunError, match=re.escape(f" in {runs}, {runs / 'more'}, and ")):
+        SMALL.run()
 
 
 @pytest.mark.parametrize(
