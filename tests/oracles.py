@@ -73,7 +73,14 @@ class Elsewhere(Tensor):
 
 
 class SecondDevice(TorchDispatchMode):
-    """As with a graphics card: tensors of two devices do not mix, nor do generators."""
+    """As with a graphics card: tensors of two devices do not mix, nor do generators.
+
+    ``drawn`` says for each normal draw whether it was made there.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn: list[bool] = []
 
     def __torch_dispatch__(self, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -87,6 +94,8 @@ class SecondDevice(TorchDispatchMode):
         elsewhere = bool(there) if device is None else torch.device(device).type == "meta"
         if elsewhere and kwargs.get("generator") is not None:
             raise RuntimeError(f"{name}: the generator is of another device")
+        if name == "randn":
+            self.drawn.append(elsewhere)
         if device is not None:
             kwargs["device"] = "cpu"
         known = {id(tensor.inner): tensor for tensor in there}

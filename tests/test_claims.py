@@ -192,6 +192,15 @@ def test_the_printed_line_says_nothing_of_the_measured_number(session, capsys, k
         assert capsys.readouterr() == (line + "\n", "")
 
 
+def test_each_book_has_claims_of_its_own(session, tmp_path, monkeypatch, capsys):
+    claim("law", 1)
+    (tmp_path / "claims.yml").rename(tmp_path.parent / "claims.yml")
+    monkeypatch.setattr(claims, "book_folder", lambda: tmp_path.parent)
+    (tmp_path.parent / "claims.yml").write_text(row_text(), encoding="utf-8")
+    claim("k", 0.5)
+    assert capsys.readouterr().out.endswith("✓ holds · k · A. Accepted: 0 to 1.\n")
+
+
 # --- what was measured ----------------------------------------------------------------------------
 
 

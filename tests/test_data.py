@@ -153,12 +153,16 @@ def test_image_data_refuses_anything_else_by_name(argument, value, error):
         ImageData("x", **parts(**{argument: value}))
 
 
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 8), (512, 4, 4), (64, 1, 1), (7, 9, 32, 32)])
+@pytest.mark.parametrize(
+    "shape", [(1, 28, 28), (3, 8, 8), (512, 4, 4), (64, 1, 1), (7, 9, 32, 32), (60, 4)]
+)
 def test_channels_first(shape):
     check_image_shape("shape", shape)
 
 
-@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (5, 7, 4), (100, 32, 32, 3)])
+@pytest.mark.parametrize(
+    "shape", [(28, 28, 1), (32, 32, 3), (5, 7, 4), (100, 32, 32, 3), (2, 28, 28, 1)]
+)
 def test_channels_last_are_an_error_that_says_what_to_do(shape):
     with pytest.raises(ValueError, match=r"^shape: .*movedim"):
         check_image_shape("shape", shape)

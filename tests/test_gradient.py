@@ -119,15 +119,17 @@ def test_in_bfloat16_large_layers_are_rounded_and_small_ones_are_not(monkeypatch
 
 
 class Products(TorchDispatchMode):
-    """Write down what is multiplied with what."""
+    """Write down what is multiplied with what, and what is bent."""
 
     def __init__(self):
         super().__init__()
-        self.factors = []
+        self.factors, self.bent = [], []
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         if function.overloadpacket.__name__ in ("mm", "addmm"):
             self.factors.append(args[-2:])
+        if "relu" in function.overloadpacket.__name__:
+            self.bent.append(args[0].dtype)
         return function(*args, **(kwargs or {}))
 
 
@@ -142,6 +144,7 @@ def test_large_layers_are_multiplied_in_bfloat16_and_pixels_have_no_gradient(
     # Forward, and back to the weight and to the input; the first layer's input is the pixels.
     assert len(seen.factors) == 3 * layers - 1
     assert {factor.dtype for pair in seen.factors for factor in pair} == {torch.bfloat16}
+    assert seen.bent == [torch.float32] * 8
 
 
 @pytest.mark.parametrize("kind", [LinearVAE, ConvVAE])

@@ -32,6 +32,7 @@ from vaelib import (
     reconstruction_gain,
     used,
 )
+from vaelib._measuring import evaluation_mode, image_batches
 
 few = settings(deadline=None, max_examples=25, database=None)
 
@@ -299,10 +300,11 @@ def test_a_model_elsewhere_is_measured_where_it_is_with_the_noise_of_the_cpu(mea
 
 
 def test_without_a_generator_noise_is_drawn_where_the_model_is():
-    with SecondDevice():
+    with SecondDevice() as device:
         model = moved(network())
         assert math.isfinite(mean_elbo(model, pixels()))
         assert log_likelihood(model, pixels(), 3).standard_error.isfinite().all()
+        assert device.drawn == [True] * 2
         assert isinstance(elbo(model, Elsewhere(pixels()), generator=seeded()), Elsewhere)
     components = principal_components(pixels())
     with SecondDevice():
@@ -361,6 +363,21 @@ def test_the_mode_comes_back_after_an_error():
     assert all(module.training for module in model.modules())
 
 
+def test_a_measure_keeps_its_name_and_checks_a_model_on_one_image():
+    sizes = []
+
+    @evaluation_mode
+    def batches(model, images):
+        return list(image_batches(model, images))
+
+    model = network()
+    encode = model.encode
+    model.encode = lambda x: sizes.append(len(x)) or encode(x)
+    assert batches.__name__ == "batches"
+    assert [len(x) for x in batches(model, [pixels()[:0], pixels(), pixels()])] == [5, 5]
+    assert sizes == [1]
+
+
 # ---- models of somebody else --------------------------------------------------------------------
 
 
@@ -369,6 +386,7 @@ def test_a_foreign_model_is_measured_as_the_same_network_of_ours(measure):
     ours, images = network().float(), pixels()
 
     class Theirs:  # where the weights are is not to be seen
+        __slots__ = ()
         likelihood, encode, decoder = ours.likelihood, ours.encode, ours.decoder
 
     assert_same(measure(Theirs(), images), measure(ours, images))

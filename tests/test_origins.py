@@ -55,6 +55,8 @@ CASES = [
     ('v = 0\nv += both["glyphs"]\nclaim("x", v)', ["glyphs"]),
     ('v = []\nfor n in SETS:\n    v.append(both[n])\nclaim("x", v)', ["glyphs", "mnist"]),
     ('v = {}\ndef put(a):\n    v["a"] = a\nput(load("tiles"))\nclaim("x", v)', ["tiles"]),
+    ('for n in SETS:\n    v.append(n)\nclaim("x", n)', ["glyphs", "mnist"]),
+    ('print(both["glyphs"])\nclaim("x", print(1))', []),
     # Functions look for names where they are called; their own names are their own.
     ('def f():\n    return late\nlate = both["glyphs"]\nclaim("x", f())', ["glyphs"]),
     ('def f(both):\n    return 2 * both\nclaim("x", f(1))', []),
@@ -68,6 +70,16 @@ CASES = [
     # Where a set is named, what was loaded adds none.
     ('claim("x", f(data.test_images, both["glyphs"]))', ["glyphs"]),
     ('claim("x", f(data.test_images, both["mnist"]))', ["mnist"]),
+    # Functions in functions.
+    (
+        'def f(n="mnist"):\n    def g():\n        return 1\n    return trained(n)\nclaim("x", f())',
+        ["mnist"],
+    ),
+    (
+        'def f(n="mnist"):\n    def g(m="mnist"):\n        return m\n    return trained(n)\n'
+        'claim("x", f("tiles"))',
+        ["tiles"],
+    ),
     # A dataset that is given is not the default, even if nobody knows which it is.
     ('def f(n):\n    return Experiment(dataset=n)\nclaim("x", f(other))', []),
     ('def f(n):\n    return f(n - 1) if n else both["mnist"]\nclaim("x", f(3))', ["mnist"]),

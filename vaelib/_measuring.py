@@ -59,18 +59,18 @@ def image_batches(model: Any, images: Images) -> Iterator[Tensor]:
     if isinstance(images, Iterator):
         raise TypeError("images: expected what can be read twice, got an iterator")
     parameters = (weight for module in _modules(model) for weight in module.parameters())
-    like = next(parameters, torch.zeros((), dtype=torch.float32))
-    empty = True
-    for batch in images:
-        x = to_pixels(batch[0] if isinstance(batch, tuple | list) else batch, like.dtype)
-        x = x.to(like.device)
-        if len(x) and empty:
-            empty = False
-            _check_code(model.encode(x[:1]))
-        if len(x):
-            yield x
-    if empty:
+    like = next(parameters, torch.zeros(()))
+    pixels = (
+        to_pixels(batch[0] if isinstance(batch, tuple | list) else batch, like.dtype)
+        for batch in images
+    )
+    batches = (x.to(like.device) for x in pixels if len(x))
+    first = next(batches, None)
+    if first is None:
         raise ValueError("images: expected at least one image, got none")
+    _check_code(model.encode(first[:1]))
+    yield first
+    yield from batches
 
 
 def to_cpu(values: Any) -> Tensor:

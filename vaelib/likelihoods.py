@@ -98,7 +98,7 @@ class Gaussian:
 
     def log_prob(self, output: Tensor, x: Tensor) -> Tensor:
         """Sum over the pixels of the log density."""
-        variance = torch.as_tensor(self.variance, dtype=output.dtype, device=output.device)
+        variance = torch.as_tensor(self.variance, dtype=output.dtype)
         squares = (x - output).square() / variance
         log_density: Tensor = -0.5 * (squares + (2 * math.pi * variance).log())
         return log_density.sum(-1)

@@ -98,7 +98,7 @@ def encode_images(model: Model, images: Images) -> tuple[Tensor, Tensor]:
     Shown in the chapter on sparsity.
     """
     codes = [model.encode(x) for x in image_batches(model, images)]
-    mu, logvar = (torch.cat(parts).cpu() for parts in zip(*codes, strict=True))
+    mu, logvar = (torch.cat([code[i] for code in codes]).cpu() for i in (0, 1))
     return mu, logvar
 
 
@@ -146,7 +146,7 @@ def reconstruction_gain(
     if instead not in ("mean", "zero"):
         raise ValueError(f"instead: expected mean or zero, got {instead!r}")
     constant = encode_images(model, images)[0].mean(0) if instead == "mean" else None
-    gain, n = torch.zeros((), dtype=torch.float64), 0
+    gains, n = [], 0
     for x in image_batches(model, images):
         mu, logvar = model.encode(x)
         z = mu if generator is None else sample_posterior(mu, logvar, generator)
@@ -156,8 +156,9 @@ def reconstruction_gain(
             without = z.clone()
             without[:, j] = 0 if constant is None else constant[j]
             lost.append((whole - reconstruction_log_likelihood(model, x, without)).sum())
-        gain, n = gain + torch.stack(lost).cpu().double(), n + len(x)
-    return (gain / n).to(whole.dtype)
+        gains.append(torch.stack(lost).cpu().double())
+        n += len(x)
+    return (torch.stack(gains).sum(0) / n).to(whole.dtype)
 
 
 @evaluation_mode

@@ -62,7 +62,7 @@ class Claim:
 
     def accepts(self, value: Any) -> bool:
         """Whether every number of ``value`` (a number, an array or a tensor) is in the interval."""
-        numbers = np.atleast_1d(np.asarray(value, dtype=float))
+        numbers = np.atleast_1d(value)
         if numbers.size == 0:
             raise ValueError(f"value of claim {self.id!r}: expected at least one number, got none")
         # NaN is in no interval, and infinity not even in an open one.
@@ -130,12 +130,11 @@ def claim_values() -> dict[str, list[Any]]:
     """
     if not _checked:
         raise ValueError("claim_values: expected claims to have been checked before, got none")
-    columns = zip(*_checked.values(), strict=True)
-    return {
-        # The rows of these three have different units: each number keeps digits of its own.
-        name: [*map(three_digits, column)] if name in ("least", "median", "largest") else [*column]
-        for name, column in zip(COLUMNS, columns, strict=True)
-    }
+    columns = {name: [row[i] for row in _checked.values()] for i, name in enumerate(COLUMNS)}
+    for name in ("least", "median", "largest"):
+        # The rows have different units: each number keeps digits of its own.
+        columns[name] = [*map(three_digits, columns[name])]
+    return columns
 
 
 def load_claims(path: Path | None = None) -> dict[str, Claim]:
@@ -198,14 +197,14 @@ def _parse(key: str, row: dict[str, Any]) -> Claim:
 def _numbers(value: Any) -> np.ndarray[Any, Any]:
     """Return the measured numbers as an array of integers or floats."""
     numbers = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
-    if numbers.dtype.kind not in "iuf":
+    if not any(np.issubdtype(numbers.dtype, kind) for kind in (np.integer, np.floating)):
         raise ValueError(f"value: expected numbers, got {value!r}")
     return numbers
 
 
 def _spread(numbers: np.ndarray[Any, Any]) -> tuple[int, float, float, float]:
     """Count the numbers; return also the least, median and largest. Counts stay whole numbers."""
-    whole = numbers.dtype.kind in "iu"
+    whole = np.issubdtype(numbers.dtype, np.integer)
     numbers = numbers.astype(int if whole else float)
     median = float(np.median(numbers))
     middle = int(median) if whole and median.is_integer() else median

@@ -90,7 +90,7 @@ def _decimals(cells: Iterable[Any]) -> int | None:
     if not any(isinstance(x, float) for x in numbers) or not sizes:
         return 0
     largest, middle = sizes[-1], sizes[len(sizes) // 2]
-    words = any(not _is_number(cell) and not _NUMBERS.fullmatch(str(cell)) for cell in cells)
+    words = not all(_NUMBERS.fullmatch(str(cell)) for cell in cells)
     if words or not (1e-4 <= largest < 1e6 and middle >= largest / 1000):
         return None
     most = min(max(_places(largest), _places(middle)), _places(largest) + 1)
@@ -178,25 +178,19 @@ class Table:
         return "\n".join("  ".join(line).rstrip() for line in zip(*aligned, strict=True))
 
     def _repr_html_(self) -> str:
-        styles = [' style="text-align: left"' * (name in self.words) for name in self.columns]
-        cells = [_side_by_side(column, FIGURE_SPACE) for column in self.columns.values()]
-        head = "".join(
-            f'<th scope="col"{style}>{_marked(name)}</th>'
-            for name, style in zip(self.columns, styles, strict=True)
-        )
-        rows = "".join(
-            "<tr>"
-            + "".join(
-                f"<td{style}>{_marked(cell)}</td>" for cell, style in zip(row, styles, strict=True)
-            )
-            + "</tr>"
-            for row in zip(*cells, strict=True)
-        )
+        columns = []
+        for name, cells in self.columns.items():
+            style = ' style="text-align: left"' * (name in self.words)
+            shown = (_marked(cell) for cell in _side_by_side(cells, FIGURE_SPACE))
+            top = f'<th scope="col"{style}>{_marked(name)}</th>'
+            columns.append([top, *(f"<td{style}>{cell}</td>" for cell in shown)])
+        head, *rows = ("".join(line) for line in zip(*columns, strict=True))
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
         label = f' id="{html.escape(self.name)}"' if self.name else ""
         caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
         return (
             f'<table class="table"{label}>{caption}'
-            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 
 

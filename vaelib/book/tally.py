@@ -57,7 +57,7 @@ class Tally:
             title: "".join(verdict.mark for verdict in group)
             for title, group in self.chapters.items()
         }
-        width = max(map(len, marks), default=0)
+        width = max(map(len, marks))
         lines = [f"{title.ljust(width)}  {line}" for title, line in marks.items()]
         return "\n".join([" ".join(self.sentences), *lines])
 

@@ -92,7 +92,7 @@ def _read(path: Path, count: int) -> tuple[Bytes, Integers] | None:
     if hashlib.sha256(content[:-32].data).digest() != content[-32:].tobytes():
         return None
     labels = content[end:-32].view("<i8").astype(np.int64)
-    return content[:end].reshape(-1, 1, SIDE, SIDE), labels
+    return content[:end].reshape(count, 1, SIDE, SIDE), labels
 
 
 def _write(path: Path, images: Bytes, labels: Integers) -> None:
@@ -113,8 +113,8 @@ def draw(count: int) -> tuple[Bytes, Integers]:
     labels
         int64, (count,): the digit, 0 to 9.
     """
-    images, labels = zip(*draw_chunks(count), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
+    chunks = list(draw_chunks(count))
+    return np.concatenate([x for x, _ in chunks]), np.concatenate([y for _, y in chunks])
 
 
 def draw_chunks(count: int) -> Iterator[tuple[Bytes, Integers]]:
@@ -132,7 +132,8 @@ def draw_chunks(count: int) -> Iterator[tuple[Bytes, Integers]]:
         thickening = np.maximum(pen - half_widths[fonts], -0.1)
         edge = random.uniform(0.8, 1.5, len(digits)) / width  # of the grey edge, in pixels
         grey = np.clip(0.5 + (thickening[:, None] - distance) / edge[:, None], 0.0, 1.0)
-        yield np.rint(255 * grey).reshape(-1, 1, SIDE, SIDE).astype(np.uint8), digits
+        images = np.rint(255 * grey).astype(np.uint8)
+        yield images.reshape(len(digits), 1, SIDE, SIDE), digits
 
 
 def _positions(random: np.random.Generator, count: int) -> tuple[Floats, Floats, Floats]:
@@ -187,7 +188,7 @@ def _distance_fields() -> tuple[Floats, Floats]:
             for digit in range(10)
         ]
     )
-    depth = -fields.reshape(len(FONTS), 10, -1).min(axis=2)
+    depth = -fields.min(axis=(1, 2)).reshape(len(FONTS), 10)
     half_widths: Floats = np.median(depth, axis=1)
     return fields, half_widths
 
@@ -198,7 +199,7 @@ def _distance_field(font: Path, text: str) -> Floats:
     from matplotlib.textpath import TextPath
 
     outline = TextPath((0, 0), text, size=100, prop=FontProperties(fname=str(font)))
-    polygons = [np.asarray(polygon, np.float64) for polygon in outline.to_polygons()]
+    polygons = [np.asarray(polygon) for polygon in outline.to_polygons()]
     vertices = np.concatenate(polygons)
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     scale = DIGIT_HEIGHT / (high[1] - low[1])
@@ -206,7 +207,7 @@ def _distance_field(font: Path, text: str) -> Floats:
     start = (np.concatenate([p[:-1] for p in polygons]) - centre) * scale
     end = (np.concatenate([p[1:] for p in polygons]) - centre) * scale
     line = np.linspace(-FIELD_RADIUS, FIELD_RADIUS, NODES)
-    y, x = (axis.reshape(-1, 1) for axis in np.meshgrid(line, line, indexing="ij"))
+    y, x = (axis.ravel()[:, None] for axis in np.meshgrid(line, line, indexing="ij"))
 
     dx, dy = (end - start).T
     from_x, from_y = x - start[:, 0], y - start[:, 1]

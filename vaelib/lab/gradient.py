@@ -80,15 +80,15 @@ def elbo_gradient(
             misfit = grad_output.square().sum() / variance
             model.log_decoder_variance.grad = 0.5 * (x.shape[1] - share * misfit)
         grad_output.div_(variance)
-    grad_z = decoder.backward(grad_output.mul_(share))
+    grad_z = decoder.to_input(decoder.backward(grad_output.mul_(share)))
 
     if not isinstance(model, VAE):
-        encoder.backward(grad_z, to_input=False)
+        encoder.backward(grad_z)
         return
     weight = beta * share
     grad_mu = torch.addcmul(grad_z, mu, torch.as_tensor(weight, dtype=own, device=mu.device))
     grad_logvar = 0.5 * (grad_z * sigma * noise + weight * (sigma.square() - 1))
-    encoder.backward(grad_mu, extra_grad=head.backward(grad_logvar), to_input=False)
+    encoder.backward(grad_mu, extra_grad=head.to_input(head.backward(grad_logvar)))
 
 
 class _Layers:
@@ -107,48 +107,44 @@ class _Layers:
     def forward(self, x: Tensor) -> Tensor:
         """Keep each layer's input, return the last one's output."""
         last = len(self.layers) - 1
-        for depth, (layer, weight) in enumerate(zip(self.layers, self.weights, strict=True)):
+        for depth, layer in enumerate(self.layers):
             self.inputs.append(x)
+            weight = self.weights[depth]
             bias = layer.bias.to(weight.dtype)
             x = torch.addmm(bias, x.to(weight.dtype), weight.t()).to(layer.bias.dtype)
             if depth < last:
                 x = self._activate_(x)
         return x
 
-    def backward(
-        self, grad: Tensor, extra_grad: Tensor | None = None, to_input: bool = True
-    ) -> Tensor:
-        """Set the parameters' gradients, given that of the output; return that of the input.
+    def backward(self, grad: Tensor, extra_grad: Tensor | None = None) -> Tensor:
+        """Set the parameters' gradients, given that of the output; return the first layer's.
 
         ``extra_grad`` is added at the last layer's input: it comes from another head.
         """
         for depth in reversed(range(len(self.layers))):
             layer, weight, x = self.layers[depth], self.weights[depth], self.inputs[depth]
             torch.sum(grad, 0, out=_grad_of(layer.bias))
-            grad = grad.to(weight.dtype)
-            _multiply(grad.t(), x.to(weight.dtype), layer.weight)
-            if depth == 0 and not to_input:
-                break
-            grad = torch.mm(grad, weight).to(x.dtype)
-            if extra_grad is not None:
-                grad, extra_grad = grad.add_(extra_grad), None
+            _multiply(grad.to(weight.dtype).t(), x.to(weight.dtype), layer.weight)
             if depth:
+                grad = self.to_input(grad, depth)
+                if extra_grad is not None:
+                    grad, extra_grad = grad.add_(extra_grad), None
                 grad = self._activation_backward(grad, x)
         return grad
 
+    def to_input(self, grad: Tensor, depth: int = 0) -> Tensor:
+        """The gradient of a layer's input, given that of its output."""
+        weight = self.weights[depth]
+        return torch.mm(grad.to(weight.dtype), weight).to(grad.dtype)
+
     def _activate_(self, x: Tensor) -> Tensor:
-        if self.tanh:
-            return x.tanh_()
-        return nn.functional.leaky_relu_(x, self.leak) if self.leak else x.relu_()
+        return x.tanh_() if self.tanh else nn.functional.leaky_relu_(x, self.leak)
 
     def _activation_backward(self, grad: Tensor, output: Tensor) -> Tensor:
-        ops = torch.ops.aten
         if self.tanh:
-            grad = ops.tanh_backward(grad, output)
-        elif self.leak:
-            grad = ops.leaky_relu_backward(grad, output, self.leak, True)
+            grad = torch.ops.aten.tanh_backward(grad, output)
         else:
-            grad = ops.threshold_backward(grad, output, 0)
+            grad = torch.ops.aten.leaky_relu_backward(grad, output, self.leak, True)
         return grad
 
 

@@ -55,7 +55,7 @@ def history_steps(epochs: int, steps_per_epoch: int) -> set[int]:
     early = np.unique(np.geomspace(1, steps_per_epoch, 16).astype(int))
     looks = min(2 * epochs, 80)
     later = np.arange(looks + 1) * epochs * steps_per_epoch // looks
-    return {0, *early.tolist(), *later.tolist()}
+    return {*early.tolist(), *later.tolist()}
 
 
 def history_statistics(model: Autoencoder, data: ImageData) -> LatentStatistics:
