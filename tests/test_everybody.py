@@ -122,6 +122,21 @@ def test_what_scrolls_sideways_shows_it_and_the_end_does_not(context: BrowserCon
     page.wait_for_function("!document.querySelector('pre[data-more]')")
 
 
+def test_in_the_dark_a_claim_has_no_ground_and_the_foot_begins_where_the_text_does(
+    browser: Browser,
+) -> None:
+    context = browser.new_context(viewport=DESK, color_scheme="dark")  # type: ignore[arg-type]
+    page, _ = show(context, SPARSITY)
+    ground = "part => getComputedStyle(part).backgroundColor"
+    assert page.locator(".claim > .highlight").first.evaluate(ground) == "rgba(0, 0, 0, 0)"
+    for width in (1280, 1000, 800, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        left = "part => part.getBoundingClientRect().left"
+        foot = page.locator(".bd-footer-content p").first.evaluate(left)
+        assert abs(foot - page.locator(".bd-article h1").evaluate(left)) < 1, width
+    context.close()
+
+
 def test_a_contrast_theme_shows_the_place_and_the_focus(browser: Browser) -> None:
     context = browser.new_context(viewport=DESK, forced_colors="active")  # type: ignore[arg-type]
     page, _ = show(context, SPARSITY)

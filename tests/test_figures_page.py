@@ -110,6 +110,19 @@ def test_a_figure_fits_the_page_and_its_scheme_and_opens(browser: Browser) -> No
     context.close()
 
 
+@pytest.mark.parametrize("name", ["variational-autoencoder", "kl-derived", "what-decides"])
+def test_the_picture_of_an_opening_can_be_read_on_a_phone(browser: Browser, name: str) -> None:
+    context = browser.new_context(viewport=PHONE)
+    page, _ = show(context, HTML / f"{name}.html")
+    drawn = page.locator(".opening-picture svg.chart-narrow")
+    sizes = """svg => [...svg.querySelectorAll("text")].map(text =>
+      parseFloat(getComputedStyle(text).fontSize))"""
+    scale = "svg => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width"
+    assert min(drawn.evaluate(sizes)) * drawn.evaluate(scale) >= 11
+    assert drawn.bounding_box()["y"] + 250 < PHONE["height"]
+    context.close()
+
+
 def test_where_it_is_narrow_left_is_above(browser: Browser) -> None:
     context = browser.new_context(viewport=PHONE)
     page, _ = show(context, HTML / "kl-derived.html")

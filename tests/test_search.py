@@ -111,6 +111,17 @@ def test_the_section_that_introduces_a_word_comes_first(desk: Page) -> None:
 
 
 @built
+def test_what_is_typed_stands_beside_the_magnifying_glass(desk: Page) -> None:
+    desk.goto((HTML / "search.html").as_uri())
+    form = desk.locator(".search-page form.bd-search")
+    glass, field = form.locator("i").bounding_box(), form.locator("input")
+    begins = field.evaluate(
+        "e => e.getBoundingClientRect().left + parseFloat(getComputedStyle(e).paddingLeft)"
+    )
+    assert begins > glass["x"] + glass["width"]
+
+
+@built
 def test_a_hit_leads_to_its_section_with_the_words_marked(browser: Browser) -> None:
     context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
     page, complaints = show(context, HTML / "index.html")

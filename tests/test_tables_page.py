@@ -50,6 +50,14 @@ def test_each_table_of_a_chapter_is_on_its_page_with_its_caption_and_a_number(
 ALIGNED = """() => [...document.querySelectorAll(".cell-table td")]
   .filter(td => td.getClientRects().length)
   .map(td => [td.textContent, getComputedStyle(td).textAlign])"""
+FADED = """() => [...document.querySelectorAll("[data-more] caption")].filter(caption => {
+  if (!caption.checkVisibility()) return false;
+  const edge = caption.closest("[data-more]").getBoundingClientRect().right;
+  const fade = 2.5 * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const range = document.createRange();
+  range.selectNodeContents(caption.querySelector(".caption-text"));
+  return [...range.getClientRects()].some(line => line.right > edge - fade);
+}).map(caption => caption.textContent)"""
 NUMBER = re.compile(r"[<>]? ?[+−]?[\d.]+(e−\d+)?")
 
 
@@ -85,6 +93,17 @@ def sizes(page: Page) -> list[float]:
 def test_on_a_phone_tables_can_be_read(context: BrowserContext) -> None:
     page, _ = show(context, CYCLE)
     assert min(sizes(page)) >= 12
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    # A caption does not reach into the fade that says that there is more.
+    assert page.locator("[data-more] caption").count() > 3
+    assert page.evaluate(FADED) == []
+    # A number and its quartiles stay on one line.
+    page, _ = show(context, HTML / "how-fast.html")
+    quartiles = page.locator("td", has_text=re.compile(r"^[\d.]+ \([\d.]+–[\d.]+\)$"))
+    assert quartiles.count() > 20
+    assert set(quartiles.evaluate_all("all => all.map(td => getComputedStyle(td).whiteSpace)")) == {
+        "nowrap"
+    }
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

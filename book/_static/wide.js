@@ -21,7 +21,8 @@
   // Numbers and verdicts in a table stay on one line; a browser would break -8.79e-05 at its signs.
   function numbers() {
     var number = "[-+−]?[\\d.]+(e[-+]?\\d+)?";
-    var whole = new RegExp("^(" + number + "( " + number + ")*|[✓✗] \\w+)$");
+    var quartiles = " \\(" + number + "–" + number + "\\)";
+    var whole = new RegExp("^(" + number + "( " + number + ")*(" + quartiles + ")?|[✓✗] \\w+)$");
     document.querySelectorAll(".bd-article td").forEach(function (cell) {
       if (whole.test(cell.textContent.trim())) cell.classList.add("number");
     });
