@@ -165,7 +165,7 @@ def main(modules: list[str]) -> int:
         if subprocess.call(command, env=os.environ | {"OMP_NUM_THREADS": "1"}):
             print(f"mutmut stopped. Does pytest pass in {FOLDER / 'mutants'}?")
             return 1
-        run_alone()
+    run_alone()
     outcome_of = outcomes(modules)
     tried = {key: status for key, status in outcome_of.items() if status != "not checked"}
     diffs = {k: get_diff_for_mutant(k) for k, status in tried.items() if status in UNNOTICED}
