@@ -1,0 +1,270 @@
+"""Which variables of somebody's VAE are dead, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaelib.data import to_pixels
+from vaelib.diagnosis import findings, slips, variables
+from vaelib.diagnosis.codes import Tally, read_code
+from vaelib.diagnosis.findings import ACTIVE, NAT, Facts
+from vaelib.diagnosis.findings import Finding as Finding
+from vaelib.diagnosis.foreign import Batch, Foreign
+from vaelib.diagnosis.probes import Prober, implied_weight
+from vaelib.diagnosis.report import Diagnosis as Diagnosis
+from vaelib.estimates import marginal_decomposition
+from vaelib.likelihoods import Gaussian
+from vaelib.theory import principal_components
+
+PROBED = 1_000  # rows on which a decoder is tried
+BYTES = 200e6  # and not more than this of them
+ORDER = (
+    findings.broken,
+    findings.wrong_sign,
+    findings.exploded,
+    slips.one_head,
+    slips.swapped,
+    slips.variance_as_logvar,
+    slips.no_noise,
+    findings.no_code_at_all,
+    findings.wrong_kl,
+    slips.log_sigma,
+    findings.weight,
+    findings.near_deterministic,
+    slips.other_noise,
+    variables.lagging,
+    variables.redundant,
+    variables.constant,
+    variables.idle,
+    slips.unfinished,
+    variables.dead,
+    variables.ceiling,
+    variables.few_rows,
+)
+
+
+def diagnose(
+    mu: Any = None,
+    logvar: Any = None,
+    *,
+    variance: Any = None,
+    std: Any = None,
+    encode: Callable[..., Any] | None = None,
+    decode: Callable[..., Any] | None = None,
+    data: Any = None,
+    likelihood: Any = None,
+    loss: Callable[..., Any] | None = None,
+    spread: str = "logvar",
+    prior: tuple[float, float] = (0.0, 1.0),
+    progress: bool = False,
+) -> Diagnosis:
+    """Say which latent variables of a VAE are dead, what else is wrong with it, and why.
+
+    From codes: ``diagnose(mu, logvar)``. From a model: ``diagnose(encode=model.encode,
+    decode=model.decode, data=loader, likelihood="bernoulli", loss=...)``; what is left out is not
+    looked at. The model is called in evaluation mode and left as it was. Shown in the chapter *Your
+    own VAE*.
+
+    Parameters
+    ----------
+    mu, logvar : Tensor or array (n, latent) or (n, channels, ...)
+        Means and log-variances of Q(z|x), of any float type, on any device. Spatial codes are
+        taken channel by channel, over all positions. ``variance`` or ``std`` may be given instead.
+    encode : callable
+        Takes a batch and returns (mu, logvar), a torch Normal, or an object with fields of these
+        names: those of diffusers, pythae and scvi-tools are known. If it returns a pair whose
+        second is a variance or a standard deviation, say so with ``spread``.
+    decode : callable
+        Takes z and returns the output, or a torch distribution of x. A function with more arguments
+        that have no default gets what comes with x in a batch: labels or conditions.
+    data : Tensor, array, tuple of these, Dataset or DataLoader
+        What is encoded; bytes are divided by 255. Batches may be (x, labels, ...).
+    likelihood : str, likelihood or callable
+        What the output means: "bernoulli" (probabilities), "bernoulli_logits", "gaussian" (means,
+        variance 1), a likelihood of vaelib such as ``Gaussian(0.1)``, or a function of
+        (output, x) that returns log P(x|z).
+    loss : callable
+        Your loss as ``loss(x, output, mu, logvar)``, one number: tells which β it implies.
+    spread : {"logvar", "variance", "std"}
+        What the second of a pair from ``encode`` is.
+    prior : (float, float)
+        Mean and standard deviation of the prior of each variable.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Diagnosis
+    """
+    given = {"logvar": logvar, "variance": variance, "std": std}
+    named = [name for name, value in given.items() if value is not None]
+    tally = Tally(_checked_prior(prior))
+    model, probed = None, []
+    if mu is not None:
+        if encode is not None or len(named) != 1:
+            raise TypeError("diagnose: expected mu with one of logvar, variance and std; or encode")
+        tally.add(*read_code((mu, given[named[0]]), named[0]))
+    else:
+        if encode is None or data is None or named:
+            raise TypeError("diagnose: expected mu and logvar, or encode and data")
+        model = Foreign(encode, decode, likelihood, spread)
+        with model.evaluating():
+            probed = _read(model, data, tally, progress)
+    facts = _facts(tally)
+    if model is not None and decode is not None and tally.rows:
+        with model.evaluating():
+            _probe(facts, model, probed, tally, loss, progress)
+    elif loss is not None:
+        raise TypeError("loss: expected decode and likelihood with it")
+    found = [finding for look in ORDER if (finding := look(facts)) is not None]
+    found.sort(key=lambda finding: not finding.is_fault)  # stable
+    return Diagnosis(_table(facts, tally), _totals(facts), tuple(found))
+
+
+def _checked_prior(prior: tuple[float, float]) -> tuple[float, float]:
+    mean, std = (float(value) for value in prior)
+    if not (math.isfinite(mean) and 0 < std < math.inf):
+        raise ValueError(f"prior: expected a mean and a standard deviation > 0, got {prior}")
+    return mean, std
+
+
+def _read(model: Foreign, data: Any, tally: Tally, progress: bool) -> list[Batch]:
+    """Encode all data; return a random sample of it, for what needs the decoder."""
+    from tqdm import tqdm
+
+    random, kept = torch.Generator().manual_seed(0), []
+    lowest: list[tuple[Tensor, Batch]] = []
+    with torch.no_grad():
+        for batch in tqdm(model.batches(data), "encoding", disable=not progress):
+            tally.add(*model.encode(batch))
+            keys = torch.rand(len(batch[0]), generator=random)
+            limit = max(16, min(PROBED, int(BYTES / (4 * batch[0][0].numel()))))
+            # Rows that could still be among the chosen; the list is cut now and then.
+            lowest.append((keys, batch))
+            if sum(len(k) for k, _ in lowest) > 4 * limit:
+                lowest = _smallest(lowest, limit)
+        kept = [batch for _, batch in _smallest(lowest, limit)]
+    return kept
+
+
+def _smallest(parts: list[tuple[Tensor, Batch]], limit: int) -> list[tuple[Tensor, Batch]]:
+    """Of rows with random keys those with the smallest, in their batches."""
+    keys = torch.cat([k for k, _ in parts])
+    bound = keys.kthvalue(min(limit, len(keys))).values
+    chosen = []
+    for k, (x, rest) in parts:
+        rows = (k <= bound).nonzero().flatten()
+        if len(rows):
+            beside = tuple(_rows(value, rows, len(k)) for value in rest)
+            chosen.append((k[rows], (x[rows.to(x.device)], beside)))
+    return chosen
+
+
+def _rows(value: Any, rows: Tensor, count: int) -> Any:
+    if isinstance(value, Tensor) and value.ndim and len(value) == count:
+        return value[rows.to(value.device)]
+    if isinstance(value, list | tuple) and len(value) == count:
+        return [value[i] for i in rows.tolist()]
+    return value
+
+
+def _facts(tally: Tally) -> Facts:
+    if tally.rows == 0:
+        raise ValueError("mu and logvar: expected finite numbers, each row has NaN or infinity")
+    n, (mean, std) = tally.rows, tally.prior
+    assert tally.kept is not None
+    mu, logvar = tally.kept[1:]
+    logvar_mean = tally.logvar / n - 2 * math.log(std)
+    facts = Facts(
+        images=tally.images,
+        rows=n,
+        broken=tally.broken,
+        mean=(tally.mean - mean) / std,
+        var_mu=tally.products.diagonal() / n / std**2,
+        sigma2=tally.sigma2 / n / std**2,
+        sigma4=tally.sigma4 / n / std**4,
+        kl=tally.kl / n * tally.positions,
+        logvar_mean=logvar_mean,
+        logvar_std=(tally.logvar2 / n - (tally.logvar / n).square()).clamp(min=0).sqrt(),
+        lowest=tally.lowest - 2 * math.log(std),
+        highest=tally.highest - 2 * math.log(std),
+        kept=(mu, logvar),
+    )
+    if tally.positions == 1 and len(mu) > 1 and logvar.abs().max() <= 700:
+        facts.decomposition = marginal_decomposition(mu, logvar, torch.Generator().manual_seed(0))
+    return facts
+
+
+def _probe(
+    facts: Facts,
+    model: Foreign,
+    probed: list[Batch],
+    tally: Tally,
+    loss: Callable[..., Any] | None,
+    progress: bool,
+) -> None:
+    from tqdm import tqdm
+
+    prober = Prober(model, probed, tally.mean)
+    bar = tqdm(total=len(tally.mean), desc="variables", disable=not progress)
+    with bar:
+        facts.probe = prober.probe(NAT, step=lambda: bar.update())
+    facts.probe.gap, facts.probe.kl_then = prober.gap(tally.prior)
+    if loss is not None:
+        x, (mu, logvar) = probed[0][0], prober.codes[0]
+        own = model.like.dtype if model.like.is_floating_point() else torch.float32
+        output = model.output(probed[0], mu)
+        facts.weight = implied_weight(
+            loss, model.likelihood, x, output, mu.to(own), logvar.to(own)
+        )
+    eta2 = _decoder_variance(model.likelihood)
+    x = torch.cat([batch[0] for batch in probed])
+    if x[0].numel() <= 5_000 and len(x) > 1 and x.is_floating_point():
+        beta = facts.weight.beta if facts.weight and facts.weight.beta > 0 else 1.0
+        if eta2 is not None:
+            facts.water = beta * eta2
+            spectrum = principal_components(x.cpu()).eigenvalues
+            facts.linear_count = int((spectrum > facts.water)[: len(facts.kl)].sum())
+
+
+def _decoder_variance(likelihood: Any) -> float | None:
+    if likelihood == "gaussian":
+        return 1.0
+    return float(likelihood.variance) if isinstance(likelihood, Gaussian) else None
+
+
+def _table(facts: Facts, tally: Tally) -> dict[str, list[Any]]:
+    std = tally.prior[1]
+    table: dict[str, list[Any]] = {
+        "var_mu": (facts.var_mu * std**2).tolist(),
+        "sigma2": (facts.sigma2 * std**2).tolist(),
+        "sum": (facts.law * std**2).tolist(),
+        "kl": facts.kl.tolist(),
+        "active": (facts.var_mu > ACTIVE).tolist(),
+        "kl_active": (facts.kl > 0.01).tolist(),
+        "narrow": (facts.sigma2 < 0.95).tolist(),
+    }
+    if facts.probe is not None:
+        table["gain"] = facts.probe.gain.tolist()
+        table["used"] = (facts.probe.gain > NAT).tolist()
+    return table
+
+
+def _totals(facts: Facts) -> dict[str, Any]:
+    totals: dict[str, Any] = {"rows": facts.images, "kl": facts.kl.sum().item()}
+    if (d := facts.decomposition) is not None:
+        totals["mutual_information"] = d.mutual_information.item()
+        totals["information_error"] = d.information_error.item()
+        totals["information_ceiling"] = math.log(len(facts.kept[0]))
+        totals["marginal_kl"] = d.marginal_kl.item()
+    if (p := facts.probe) is not None:
+        totals["log_likelihood"], totals["without_code"] = p.whole, p.without
+        totals["inference_gap"] = p.gap
+    if facts.weight is not None:
+        totals["beta"] = facts.weight.beta
+    return totals
