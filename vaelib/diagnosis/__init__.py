@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaelib.data import to_pixels
 from vaelib.diagnosis import findings, slips, variables
 from vaelib.diagnosis.codes import Tally, read_code
 from vaelib.diagnosis.findings import ACTIVE, NAT, Facts
@@ -34,11 +33,13 @@ ORDER = (
     findings.no_code_at_all,
     findings.wrong_kl,
     slips.log_sigma,
+    slips.mean_not_priced,
     findings.weight,
     findings.near_deterministic,
     slips.other_noise,
     variables.lagging,
     variables.redundant,
+    variables.one_sided,
     variables.constant,
     variables.idle,
     slips.unfinished,
@@ -46,6 +47,16 @@ ORDER = (
     variables.ceiling,
     variables.few_rows,
 )
+# What follows from a slip in the noise is not a finding of its own.
+FOLLOWS = ("other_noise", "lagging_encoder", "unfinished", "active_unused")
+NOISE = ("same_head", "swapped", "variance_as_logvar", "variance_at_least_one", "no_noise")
+EXPLAINED = dict.fromkeys((*NOISE, "log_sigma", "mean_not_priced"), FOLLOWS) | {
+    "other_noise": FOLLOWS[1:],
+    "weight_by_noise": FOLLOWS[1:],
+    "kl_formula": ("log_sigma", "mean_not_priced", *FOLLOWS),
+    "weight": ("log_sigma", *FOLLOWS[:-1]),
+    "kl_sign": ("exploded", "kl_formula", "weight", *FOLLOWS),
+}
 
 
 def diagnose(
@@ -122,6 +133,8 @@ def diagnose(
     elif loss is not None:
         raise TypeError("loss: expected decode and likelihood with it")
     found = [finding for look in ORDER if (finding := look(facts)) is not None]
+    explained = {code for finding in found for code in EXPLAINED.get(finding.code, ())}
+    found = [finding for finding in found if finding.code not in explained]
     found.sort(key=lambda finding: not finding.is_fault)  # stable
     return Diagnosis(_table(facts, tally), _totals(facts), tuple(found))
 
@@ -185,6 +198,7 @@ def _facts(tally: Tally) -> Facts:
         rows=n,
         broken=tally.broken,
         mean=(tally.mean - mean) / std,
+        least_mu=(tally.least_mu - mean) / std,
         var_mu=tally.products.diagonal() / n / std**2,
         sigma2=tally.sigma2 / n / std**2,
         sigma4=tally.sigma4 / n / std**4,
@@ -215,13 +229,12 @@ def _probe(
     with bar:
         facts.probe = prober.probe(NAT, step=lambda: bar.update())
     facts.probe.gap, facts.probe.kl_then = prober.gap(tally.prior)
-    if loss is not None:
+    output = model.output(probed[0], prober.codes[0][0])
+    if loss is not None and isinstance(output, Tensor):
         x, (mu, logvar) = probed[0][0], prober.codes[0]
         own = model.like.dtype if model.like.is_floating_point() else torch.float32
-        output = model.output(probed[0], mu)
-        facts.weight = implied_weight(
-            loss, model.likelihood, x, output, mu.to(own), logvar.to(own)
-        )
+        facts.weight = implied_weight(loss, model.likelihood, x, output, mu.to(own), logvar.to(own))
+    facts.unit_unknown = model.likelihood == "gaussian"
     eta2 = _decoder_variance(model.likelihood)
     x = torch.cat([batch[0] for batch in probed])
     if x[0].numel() <= 5_000 and len(x) > 1 and x.is_floating_point():

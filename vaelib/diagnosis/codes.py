@@ -1,4 +1,4 @@
-"""What an encoder returns, in whatever form, as means and log-variances; and sums over all of it."""
+"""What an encoder returns, in any form, as means and log-variances; and sums over all of it."""
 
 from __future__ import annotations
 
@@ -113,6 +113,7 @@ class Tally:
             self.broken, self.mean, self.kl, self.sigma2 = (zero.clone() for _ in range(4))
             self.sigma4, self.logvar, self.logvar2 = (zero.clone() for _ in range(3))
             self.lowest, self.highest = zero + float("inf"), zero - float("inf")
+            self.least_mu = zero + float("inf")
             self.products = torch.zeros(self.latent, self.latent, dtype=torch.float64)
         if mu.shape[1] != self.latent:
             raise ValueError(f"mu: expected {self.latent} variables, got {mu.shape[1]}")
@@ -133,6 +134,7 @@ class Tally:
         self.products += centred.T @ centred + torch.outer(shift, shift) * (self.rows * n / total)
         self.mean += shift * (n / total)
         self.rows = total
+        self.least_mu = torch.minimum(self.least_mu, mu.amin(0))
         sigma2 = logvar.exp()
         self.sigma2 += sigma2.sum(0)
         self.sigma4 += sigma2.square().sum(0)

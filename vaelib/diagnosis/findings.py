@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from vaelib.diagnosis.probes import Probe, Weight
@@ -56,6 +55,7 @@ class Facts:
     rows: int
     broken: Tensor
     mean: Tensor
+    least_mu: Tensor
     var_mu: Tensor
     sigma2: Tensor
     sigma4: Tensor
@@ -68,11 +68,13 @@ class Facts:
     decomposition: MarginalDecomposition | None = None
     probe: Probe | None = None
     weight: Weight | None = None
+    unit_unknown: bool = False
     linear_count: int | None = None
     water: float = math.nan
 
     @property
     def active(self) -> Tensor:
+        """Var μ above the usual threshold."""
         return self.var_mu > ACTIVE
 
     @property
@@ -90,7 +92,11 @@ class Facts:
 def listed(which: Tensor) -> str:
     """Numbers of variables, for a sentence."""
     names = [str(j) for j in which.nonzero().flatten().tolist()]
-    return ", ".join(names) if len(names) <= 8 else ", ".join(names[:8]) + f" and {len(names) - 8} more"
+    return (
+        ", ".join(names)
+        if len(names) <= 8
+        else ", ".join(names[:8]) + f" and {len(names) - 8} more"
+    )
 
 
 def _which(mask: Tensor) -> tuple[int, ...]:
@@ -105,7 +111,8 @@ def broken(f: Facts) -> Finding | None:
     return Finding(
         "not_finite",
         f"{int(bad.sum())} of {len(bad)} variables have codes that are NaN or infinite",
-        f"{int(f.broken.max())} of {f.rows + int(f.broken.max())} rows at most, variables {listed(bad)}",
+        f"{int(f.broken.max())} of {f.rows + int(f.broken.max())} rows at most, variables "
+        f"{listed(bad)}",
         "Lower the learning rate, clip the gradient, or keep log σ² in a range such as −30 to 20. "
         "All numbers here leave these rows out.",
         "questions",
@@ -121,9 +128,10 @@ def exploded(f: Facts) -> Finding | None:
     return Finding(
         "exploded",
         f"the codes of {int(far.sum())} variables explode",
-        f"log σ² up to {f.highest.max():.3g}, KL up to {f.kl.max():.3g} nats, variables {listed(far)}",
-        "A KL with the wrong sign does this, and a learning rate that is too large. Check the sign, "
-        "then lower the rate or clip log σ².",
+        f"log σ² up to {f.highest.max():.3g}, KL up to {f.kl.max():.3g} nats, variables "
+        f"{listed(far)}",
+        "A KL with the wrong sign does this, or too large a learning rate. Check the sign, then "
+        " lower the rate or clip log σ².",
         "questions",
         variables=_which(far),
     )
@@ -146,9 +154,9 @@ def wrong_sign(f: Facts) -> Finding | None:
 def wrong_kl(f: Facts) -> Finding | None:
     """A loss with another KL than that of N(μ, σ²) to N(0, I)."""
     w = f.weight
-    if w is None or not w.beta > 0:
+    if w is None or w.beta < 0 or (w.beta == 0 and w.by_logvar == 0):
         return None
-    ratio = w.by_logvar / w.beta if math.isfinite(w.by_logvar) else 1.0
+    ratio = w.by_logvar / w.beta if math.isfinite(w.by_logvar) and w.beta else 1.0
     if w.fits > 0.99 and 0.8 < ratio < 1.25:
         return None
     return Finding(
@@ -164,7 +172,7 @@ def wrong_kl(f: Facts) -> Finding | None:
 
 
 def no_code_at_all(f: Facts) -> Finding | None:
-    """Every variable dead: why?"""
+    """Every variable dead, and why."""
     if f.active.any():
         return None
     beta = f.weight.beta if f.weight else math.nan
@@ -200,7 +208,11 @@ def no_code_at_all(f: Facts) -> Finding | None:
             "questions",
             sure=LIKELY,
         )
-    count = "" if f.linear_count is None else f"; a linear VAE on these data would keep {f.linear_count}"
+    count = (
+        ""
+        if f.linear_count is None
+        else f"; a linear VAE on these data would keep {f.linear_count}"
+    )
     return Finding(
         "collapse_training",
         what + ", though the data have something to say",
@@ -215,19 +227,21 @@ def no_code_at_all(f: Facts) -> Finding | None:
 def weight(f: Facts) -> Finding | None:
     """A β far from 1."""
     w = f.weight
-    if w is None or not w.beta > 0 or not f.active.any() or 0.66 < w.beta < 1.5:
+    if w is None or w.beta < 0 or not f.active.any() or 0.66 < w.beta < 1.5 or f.unit_unknown:
+        return None
+    if w.beta == 0 and w.by_logvar != 0:
         return None
     large = w.beta > 1
     return Finding(
         "weight",
         f"the loss weighs the KL with β = {w.beta:.3g}",
-        f"gradient of the loss by μ {w.beta:.3g} times that of the KL, where log P(x|z) counts once; "
+        f"gradient of the loss by μ {w.beta:.3g} times that of the KL, where log P(x|z) has weight 1; "
         f"{int(f.active.sum())} of {len(f.kl)} variables are active",
         (
             "If you did not choose it: a mean over pixels divides log P(x|z) by their number. "
             if large
-            else "If you did not choose it: the KL is divided once too often, by the batch or by the "
-            "number of variables. "
+            else "If you did not choose it: the KL is divided once too often, by the batch or by "
+            "the number of variables. "
         )
         + "Sum both, then take the mean over the batch of both.",
         "questions",
@@ -243,11 +257,11 @@ def near_deterministic(f: Facts) -> Finding | None:
     scale = 1 / f.var_mu[f.active].mean().sqrt()
     return Finding(
         "near_deterministic",
-        f"{int(sharp.sum())} of {int(f.active.sum())} active variables hardly have any noise: this is "
-        "an autoencoder in all but name",
+        f"{int(sharp.sum())} of {int(f.active.sum())} active variables hardly have any noise: this "
+        "is an autoencoder in all but name",
         f"σ² is {(f.sigma2 / f.var_mu)[sharp].median():.1g} of Var μ in the median",
-        "The KL weighs next to nothing, as in the first stage of latent diffusion. Then multiply the "
-        f"codes by {scale:.3g} to give them unit variance. If you meant a VAE, raise β to 1. KL "
+        "The KL weighs next to nothing, as in the first stage of latent diffusion. Then multiply "
+        f"the codes by {scale:.3g} to give them unit variance. If you meant a VAE, raise β to 1. KL "
         "near 0 and Var μ + σ² = 1 are no criteria here.",
         "questions",
         variables=_which(sharp),

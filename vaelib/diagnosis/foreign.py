@@ -106,7 +106,8 @@ class Foreign:
         x = batch[0]
         output = self.output(batch, z)
         if isinstance(output, Distribution):
-            return _per_row(output.log_prob(x))
+            by_row: Tensor = output.log_prob(x)
+            return _per_row(by_row)
         if len(output) != len(x):
             raise ValueError(f"decode: expected {len(x)} rows, got {len(output)}")
         if self.likelihood is None:
@@ -150,8 +151,8 @@ def log_prob(likelihood: Any, output: Tensor, x: Tensor) -> Tensor:
     if hasattr(likelihood, "log_prob"):
         likelihood.check(x)
         result: Tensor = likelihood.log_prob(output.flatten(1).double(), x.flatten(1).double())
-        return result
-    result = likelihood(output, x)
+    else:
+        result = likelihood(output, x)
     return result
 
 
@@ -175,7 +176,9 @@ def _tensor_of(output: Any) -> Tensor:
 def _more(function: Callable[..., Any]) -> int:
     """How many arguments without a default a function has after the first."""
     try:
-        signature = inspect.signature(function.forward if isinstance(function, nn.Module) else function)
+        signature = inspect.signature(
+            function.forward if isinstance(function, nn.Module) else function
+        )
     except (TypeError, ValueError):
         return 0
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

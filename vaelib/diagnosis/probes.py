@@ -133,7 +133,11 @@ class Prober:
         elif kind not in ("bernoulli", "gaussian", "Gaussian"):
             return math.nan
         values = log_prob(likelihood, mean, x)
-        return values.double().flatten(1).sum(1).mean().item() if values.ndim > 1 else values.mean().item()
+        return (
+            values.double().flatten(1).sum(1).mean().item()
+            if values.ndim > 1
+            else values.mean().item()
+        )
 
     def gap(self, prior: tuple[float, float]) -> tuple[float, float]:
         """How much ELBO steps on μ and σ of the images themselves add, and the KL then.

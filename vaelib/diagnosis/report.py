@@ -25,8 +25,8 @@ class Diagnosis:
     ----------
     table : dict
         One list for each column, one entry for each variable: ``var_mu``, ``sigma2`` (mean σ²),
-        ``sum`` of both, ``kl`` in nats per row, ``gain`` in nats per row if a decoder was given, and
-        the verdicts: ``active`` (Var μ > 0.01 [Burda et al. 2016]), ``kl_active`` (KL > 0.01 nats),
+        ``sum`` of both, ``kl`` in nats per row, ``gain`` in nats per row with a decoder, and the
+        verdicts: ``active`` (Var μ > 0.01 [Burda et al. 2016]), ``kl_active`` (KL > 0.01 nats),
         ``narrow`` (mean σ² < 0.95 [Wang and Ziyin 2022]), ``used`` (gain > 1 nat, this book).
     totals : dict
         ``rows``, ``kl``, ``mutual_information`` with ``information_error`` and
@@ -73,8 +73,8 @@ class Diagnosis:
         lines[0] += f"; KL {t['kl']:.2f} nats"
         if t.get("mutual_information") is not None:
             lines[0] += (
-                f", of which {t['mutual_information']:.2f} ± {t['information_error']:.2f} information "
-                f"(at most {t['information_ceiling']:.2f} can be seen)"
+                f", of which {t['mutual_information']:.2f} ± {t['information_error']:.2f} "
+                f"information (at most {t['information_ceiling']:.2f} can be seen)"
             )
         if t.get("inference_gap") is not None:
             lines.append(f"inference gap {t['inference_gap']:.2f} nats")
@@ -157,7 +157,9 @@ class Diagnosis:
             right.plot(kl, [max(gain, 1e-3) for gain in gains], "o", mfc="none")
             top = max([*kl, 1])
             right.plot([1e-3, top], [1e-3, top], color="black", lw=0.8, ls="--")
-            right.set(xlabel="KL: price (nats)", ylabel="gain (nats)", xscale="symlog", yscale="log")
+            right.set(
+                xlabel="KL: price (nats)", ylabel="gain (nats)", xscale="symlog", yscale="log"
+            )
         return figure
 
 

@@ -17,11 +17,11 @@ def lagging(f: Facts) -> Finding | None:
         return None
     return Finding(
         "lagging_encoder",
-        "the encoder is behind its decoder: the decoder could use codes that the encoder does not find",
-        f"a few gradient steps on μ and σ of each image add {p.gap:.3g} nats of ELBO, and the KL goes "
-        f"from {kl:.3g} to {p.kl_then:.3g}",
-        "Take more steps of the encoder for each of the decoder, above all early [He et al. 2019], or "
-        "a larger encoder.",
+        "the encoder is behind its decoder, which could use codes that the encoder does not find",
+        f"a few gradient steps on μ and σ of each image add {p.gap:.3g} nats of ELBO, and the KL "
+        f"goes from {kl:.3g} to {p.kl_then:.3g}",
+        "Take more steps of the encoder for each of the decoder, above all early [He et al. 2019], "
+        "or a larger encoder.",
         "hysteresis",
         sure=LIKELY,
     )
@@ -38,9 +38,10 @@ def redundant(f: Facts) -> Finding | None:
         return None
     return Finding(
         "redundant",
-        f"{int(active.sum())} variables are dispensable one by one, and not together: they say the same",
-        f"each is worth less than {NAT:g} nat, their sum is {alone:.2g}; replaced together they cost "
-        f"{p.quiet_together:.3g} nats; variables {listed(active)}",
+        f"{int(active.sum())} variables are dispensable one by one, and not together: they say the "
+        "same",
+        f"each is worth less than {NAT:g} nat, their sum is {alone:.2g}; replaced together they "
+        f"cost {p.quiet_together:.3g} nats; variables {listed(active)}",
         "Do not remove them by their gains alone. Dropout on z and free bits lead there.",
         "bug-or-feature",
         variables=_which(active),
@@ -57,10 +58,10 @@ def idle(f: Facts) -> Finding | None:
         return None
     return Finding(
         "active_unused",
-        f"{int(deaf.sum())} variables are active but not used: the encoder speaks, the decoder hardly "
-        "listens",
-        f"Var μ up to {f.var_mu[deaf].max():.2g}, gain at most {p.gain[deaf].max():.2g} nats; variables "
-        f"{listed(deaf)}",
+        f"{int(deaf.sum())} variables are active but not used: the encoder speaks, the decoder "
+        "hardly listens",
+        f"Var μ up to {f.var_mu[deaf].max():.2g}, gain at most {p.gain[deaf].max():.2g} nats; "
+        f"variables {listed(deaf)}",
         "Count used variables by the gain and not by Var μ. If training goes on, these die.",
         "sparsity",
         is_fault=False,
@@ -79,10 +80,25 @@ def constant(f: Facts) -> Finding | None:
         f"{int(stuck.sum())} variables are constant, and not at 0",
         f"mean μ up to {f.mean[stuck].abs().max():.2g} with Var μ below {ACTIVE:g}: "
         f"{wasted[stuck].sum():.2g} nats of KL for what never changes; variables {listed(stuck)}",
-        "They are dead, though with 0 in their place the likelihood falls: the decoder takes them for "
-        "a bias. Measure gains by the mean. More training, or a ReLU behind μ taken away, ends it.",
+        "They are dead, though with 0 in their place the likelihood falls: the decoder takes them "
+        "for a bias. Measure gains by the mean. More training, or a ReLU behind μ taken away, ends it.",
         "sparsity",
         variables=_which(stuck),
+    )
+
+
+def one_sided(f: Facts) -> Finding | None:
+    """μ that is never negative."""
+    if f.rows < 50 or not f.active.any() or not (f.least_mu >= 0).all():
+        return None
+    return Finding(
+        "mean_not_negative",
+        "μ is never negative, in no variable: half of the prior is out of reach",
+        f"its smallest value is {f.least_mu.min():.2g} over {f.rows:,} rows, and its mean up to "
+        f"{f.mean.max():.2g}, for which the KL charges",
+        "A ReLU, softplus or sigmoid behind the layer of μ does this. Leave that layer linear.",
+        "variational-autoencoder",
+        sure=LIKELY,
     )
 
 
@@ -99,8 +115,8 @@ def dead(f: Facts) -> Finding | None:
         f"{int(silent.sum())} of {len(silent)} variables are dead",
         f"Var μ below {ACTIVE:g}, KL {f.kl[silent].sum():.2g} nats in all{count}; variables "
         f"{listed(silent)}",
-        "No harm: the model takes what it can use. If you want more of them, start with a small β and "
-        "raise it, or take fewer layers.",
+        "No harm: the model takes what it can use. If you want more of them, start with a small β "
+        "and raise it, or take fewer layers.",
         "bug-or-feature",
         is_fault=False,
         variables=_which(silent),
