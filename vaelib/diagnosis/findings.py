@@ -173,10 +173,10 @@ def wrong_kl(f: Facts) -> Finding | None:
 
 def no_code_at_all(f: Facts) -> Finding | None:
     """Every variable dead, and why."""
-    if f.active.any():
+    p = f.probe
+    if f.active.any() or (p is not None and p.whole > p.without + NAT):
         return None
     beta = f.weight.beta if f.weight else math.nan
-    p = f.probe
     evidence = f"largest Var μ {f.var_mu.max():.2g}, KL {f.kl.sum():.2g} nats in all"
     what = f"total collapse: none of the {len(f.kl)} variables says anything"
     if beta > 2:

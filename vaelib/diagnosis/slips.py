@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaelib.diagnosis.findings import CERTAIN, LIKELY, POSSIBLE, Facts, Finding
+from vaelib.diagnosis.findings import CERTAIN, LIKELY, NAT, POSSIBLE, Facts, Finding
 
 # What noise costs is off if it is so many times what the laws say. Correct networks have 0.8 to 1.3,
 # after one epoch too.
@@ -52,7 +52,7 @@ def _spread(values: Tensor) -> float:
 def one_head(f: Facts) -> Finding | None:
     """μ and log σ² from the same layer."""
     mu, logvar = f.kept
-    if not torch.allclose(mu, logvar, rtol=1e-4, atol=1e-6):
+    if not f.active.any() or not torch.allclose(mu, logvar, rtol=1e-4, atol=1e-6):
         return None
     return Finding(
         "same_head",
@@ -95,12 +95,12 @@ def variance_as_logvar(f: Facts) -> Finding | None:
             "variance_as_logvar",
             "what is reported as log σ² is σ² itself",
             f"it is never negative ({f.lowest.min():.2g} at least), and Var μ + its mean is "
-            f"{law.median():.2f} in the median; {_evidence(f)}",
+            f"{law.median():.2f} in the median",
             "Hand over its logarithm, or pass it as variance= (spread='variance' with encode).",
             "questions",
             sure=LIKELY,
         )
-    if f.highest.max() == 0 and no_noise(f) is not None:
+    if not f.speaking.any() or (f.highest.max() == 0 and no_noise(f) is not None):
         return None  # it went there of itself
     return Finding(
         "variance_at_least_one",
@@ -115,8 +115,8 @@ def variance_as_logvar(f: Facts) -> Finding | None:
 
 def no_noise(f: Facts) -> Finding | None:
     """z = μ in training: log σ² is free, goes to 0 and stays there."""
-    idle = (f.sigma2 > 0.8) & (f.logvar_std < 0.3) & (f.var_mu > 0.01)
-    loud = f.var_mu > 0.01
+    loud = f.active if f.probe is None else f.active | (f.probe.gain > NAT)
+    idle = (f.sigma2 > 0.8) & (f.logvar_std < 0.3)
     if not loud.any() or not idle[loud].float().mean() > 0.8:
         return None
     if f.probe is not None:
