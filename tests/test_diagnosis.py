@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -134,14 +135,18 @@ def test_bad_input_is_an_error_that_names_it(number):
         call()
 
 
-# ---- a model whose optimum is known, with a slip or without ---------------------------------------
+# ---- a model whose optimum is known, with a slip or without -------------------------------------
 
 SPECTRUM = torch.tensor([9.0, 6.0, 4.0, 2.5, 1.6, 0.5]).double()  # the last is under water
-SAMPLERS = {"exp": lambda l: l.exp(), "none": lambda l: 0 * l, "third": lambda l: (l / 2).exp() / 3}
+SAMPLERS = {
+    "exp": lambda v: v.exp(),
+    "none": lambda v: 0 * v,
+    "third": lambda v: (v / 2).exp() / 3,
+}
 PRICES = {
-    "log σ": lambda s, l: 0.5 * (s + (2 * l).exp() - 2 * l - 1),
-    "no μ²": lambda s, l: 0.5 * (1e-3 * s + l.exp() - l - 1),
-    "sign": lambda s, l: -0.01 * (s + l.exp() - l - 1),
+    "log σ": lambda s, v: 0.5 * (s + (2 * v).exp() - 2 * v - 1),
+    "no μ²": lambda s, v: 0.5 * (1e-3 * s + v.exp() - v - 1),
+    "sign": lambda s, v: -0.01 * (s + v.exp() - v - 1),
 }
 
 
@@ -149,11 +154,11 @@ class Linear:
     """x̂ = a z, z = m x + σ ε, one variable for each direction; trained on the expected loss."""
 
     def __init__(self, sampler="", price="", beta=1.0):
-        noise = SAMPLERS.get(sampler, lambda l: (l / 2).exp())
-        kl = PRICES.get(price, lambda s, l: 0.5 * (s + l.exp() - l - 1))
+        noise = SAMPLERS.get(sampler, lambda v: (v / 2).exp())
+        kl = PRICES.get(price, lambda s, v: 0.5 * (s + v.exp() - v - 1))
         shape = SPECTRUM.shape
         leaves = [torch.full(shape, value).double().requires_grad_() for value in (0.7, 0.7, -0.5)]
-        a, m, l = leaves
+        a, m, v = leaves
         optimiser = torch.optim.LBFGS(
             leaves,
             max_iter=1000,
@@ -164,14 +169,14 @@ class Linear:
 
         def loss():
             optimiser.zero_grad()
-            misfit = SPECTRUM * (1 - a * m).square() + (a * noise(l)).square()
-            value = (0.5 * misfit + beta * kl(m.square() * SPECTRUM, l)).sum()
+            misfit = SPECTRUM * (1 - a * m).square() + (a * noise(v)).square()
+            value = (0.5 * misfit + beta * kl(m.square() * SPECTRUM, v)).sum()
             value.backward()
             return value
 
         optimiser.step(loss)
         self.a, self.m, self.logvar = (leaf.detach() for leaf in leaves)
-        x = normal(1500, len(shape) * len(SPECTRUM))
+        x = normal(1000, len(shape) * len(SPECTRUM))
         self.x = (x - x.mean(0)) / x.std(0, correction=0) * SPECTRUM.sqrt()
 
     def encode(self, x):
@@ -204,14 +209,16 @@ def test_every_number_of_the_exact_linear_vae():
     above = SPECTRUM[:5]
     assert found.table["sigma2"] == pytest.approx([*(1 / above).tolist(), 1], abs=1e-5)
     assert found.table["sum"] == pytest.approx([1] * 6, abs=1e-5)
-    assert found.table["gain"] == pytest.approx([*((above - 1 / above) / 2).tolist(), 0], abs=0.15)
+    assert found.table["gain"] == pytest.approx([*((above - 1 / above) / 2).tolist(), 0], abs=1e-4)
     assert found.table["kl"] == pytest.approx([*(0.5 * above.log()).tolist(), 0], abs=1e-5)
     assert found.table["active"] == [True] * 5 + [False]
     assert found.totals["beta"] == pytest.approx(1, abs=1e-6)
     assert abs(found.totals["inference_gap"]) < 0.05
     whole = -0.5 * ((1 / above).sum() + 0.5 + 6 * math.log(2 * math.pi))
-    assert found.totals["log_likelihood"] == pytest.approx(whole.item(), abs=0.1)
-    assert found.totals["without_code"] == pytest.approx(whole.item() - sum(found.table["gain"]), abs=0.1)
+    assert found.totals["log_likelihood"] == pytest.approx(whole.item(), abs=1e-4)
+    assert found.totals["without_code"] == pytest.approx(
+        whole.item() - sum(found.table["gain"]), abs=1e-4
+    )
     assert faults(found) == []
     # The fifth direction is above the water, and worth less than a nat.
     assert [finding.code for finding in found.findings] == ["active_unused", "dead"]
@@ -224,7 +231,7 @@ def test_a_beta_that_the_codes_imply_without_a_loss(beta):
     found = Linear(beta=beta).diagnose()
     (first, *_) = found.findings
     assert first.code == "weight_by_noise"
-    assert f"β = {beta:.2g}" in first.what
+    assert float(re.search(r"β = ([\d.]+)", first.what)[1]) == pytest.approx(beta, rel=0.1)
 
 
 SLIPS = {
@@ -291,13 +298,16 @@ def test_few_rows_and_an_information_at_its_ceiling_are_said():
     assert not {"few_rows", "information_ceiling"} & {f.code for f in diagnose(*codes()).findings}
 
 
-# ---- what needs a decoder -------------------------------------------------------------------------
+# ---- what needs a decoder -----------------------------------------------------------------------
 
 
 def test_variables_that_say_the_same_are_found_together():
     model = Linear()
     found = diagnose(
-        encode=lambda x: (x[:, :1] * model.m[0] * torch.ones(12), model.logvar[:1].expand(len(x), 12)),
+        encode=lambda x: (
+            x[:, :1] * model.m[0] * torch.ones(12),
+            model.logvar[:1].expand(len(x), 12),
+        ),
         decode=lambda z: torch.cat([z.mean(1, keepdim=True) * model.a[0], 0 * z[:, :5]], 1),
         data=model.x,
         likelihood=ETA2,
@@ -318,7 +328,7 @@ def test_an_encoder_behind_its_decoder():
     assert "lagging_encoder" in faults(found)
     misfit = 0.5 * SPECTRUM * ((1 - 0.2 * model.a * model.m) ** 2 - (1 - model.a * model.m) ** 2)
     price = 0.5 * SPECTRUM * model.m**2 * (1 - 0.2**2)
-    assert found.totals["inference_gap"] == pytest.approx((misfit - price).sum().item(), rel=0.1)
+    assert found.totals["inference_gap"] == pytest.approx((misfit - price).sum().item(), rel=0.25)
 
 
 def silent(x, *_):
@@ -326,7 +336,7 @@ def silent(x, *_):
 
 
 def test_three_kinds_of_total_collapse():
-    model, c = Linear(), 3 * normal(1500, 6)
+    model, c = Linear(), 3 * normal(1000, 6)
 
     def averaged(x, output, mu, logvar):
         return 0.5 * (x - output).square().mean() + right_loss(0 * x, 0 * output, mu, logvar)
@@ -339,7 +349,7 @@ def test_three_kinds_of_total_collapse():
     strong = diagnose(
         encode=silent,
         decode=lambda z, c: c + z[:, :1] * torch.zeros(6),
-        data=(c + normal(1500, 6, key=1), c),
+        data=(c + normal(1000, 6, key=1), c),
         likelihood=ETA2,
     )
     assert faults(strong)[0] == "collapse_decoder"
@@ -485,7 +495,7 @@ def test_a_likelihood_that_cannot_be_is_named(likelihood, words):
         )
 
 
-# ---- to read and keep -----------------------------------------------------------------------------
+# ---- to read and keep ---------------------------------------------------------------------------
 
 
 def test_a_diagnosis_can_be_read_and_kept():
@@ -495,7 +505,7 @@ def test_a_diagnosis_can_be_read_and_kept():
     assert kept["table"]["kl"] == pytest.approx(found.table["kl"])
     assert [finding["code"] for finding in kept["findings"]] == ["active_unused", "dead"]
     text, page = str(found), found._repr_html_()
-    for word in ("6 variables, 1,500 rows: 5 active, 5 used", "1 of 6 variables are dead"):
+    for word in ("6 variables, 1,000 rows: 5 active, 5 used", "1 of 6 variables are dead"):
         assert word.partition(":")[0] in text
         assert word.partition(":")[0] in page
     assert text.count("\n   5 ") == 1
@@ -535,7 +545,7 @@ def test_the_command_line(tmp_path, capsys, arguments, status):
 
 def test_the_command_line_takes_a_function_and_prints_json(capsys, monkeypatch):
     assert command.main([f"{__name__}:model_for_the_command", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["totals"]["rows"] == 1500
+    assert json.loads(capsys.readouterr().out)["totals"]["rows"] == 1000
 
 
 @pytest.mark.parametrize("source", ["gone.npz", "no_such_module:f", f"{__name__}:nothing"])

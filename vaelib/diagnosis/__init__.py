@@ -11,17 +11,16 @@ from torch import Tensor
 
 from vaelib.diagnosis import findings, slips, variables
 from vaelib.diagnosis.codes import Tally, read_code
-from vaelib.diagnosis.findings import ACTIVE, NAT, Facts
-from vaelib.diagnosis.findings import Finding as Finding
+from vaelib.diagnosis.facts import ACTIVE, NAT, Facts
+from vaelib.diagnosis.facts import Finding as Finding
 from vaelib.diagnosis.foreign import Batch, Foreign
 from vaelib.diagnosis.probes import Prober, implied_weight
 from vaelib.diagnosis.report import Diagnosis as Diagnosis
+from vaelib.diagnosis.sampling import read
 from vaelib.estimates import marginal_decomposition
 from vaelib.likelihoods import Gaussian
 from vaelib.theory import principal_components
 
-PROBED = 1_000  # rows on which a decoder is tried
-BYTES = 200e6  # and not more than this of them
 ORDER = (
     findings.broken,
     findings.wrong_sign,
@@ -55,6 +54,7 @@ EXPLAINED = dict.fromkeys((*NOISE, "log_sigma", "mean_not_priced"), FOLLOWS) | {
     "weight_by_noise": FOLLOWS[1:],
     "kl_formula": ("log_sigma", "mean_not_priced", *FOLLOWS),
     "weight": ("log_sigma", *FOLLOWS[:-1]),
+    "near_deterministic": ("unfinished",),
     "kl_sign": ("exploded", "kl_formula", "weight", *FOLLOWS),
 }
 
@@ -125,7 +125,7 @@ def diagnose(
             raise TypeError("diagnose: expected mu and logvar, or encode and data")
         model = Foreign(encode, decode, likelihood, spread)
         with model.evaluating():
-            probed = _read(model, data, tally, progress)
+            probed = read(model, data, tally, progress)
     facts = _facts(tally)
     if model is not None and decode is not None and tally.rows:
         with model.evaluating():
@@ -144,46 +144,6 @@ def _checked_prior(prior: tuple[float, float]) -> tuple[float, float]:
     if not (math.isfinite(mean) and 0 < std < math.inf):
         raise ValueError(f"prior: expected a mean and a standard deviation > 0, got {prior}")
     return mean, std
-
-
-def _read(model: Foreign, data: Any, tally: Tally, progress: bool) -> list[Batch]:
-    """Encode all data; return a random sample of it, for what needs the decoder."""
-    from tqdm import tqdm
-
-    random, kept = torch.Generator().manual_seed(0), []
-    lowest: list[tuple[Tensor, Batch]] = []
-    with torch.no_grad():
-        for batch in tqdm(model.batches(data), "encoding", disable=not progress):
-            tally.add(*model.encode(batch))
-            keys = torch.rand(len(batch[0]), generator=random)
-            limit = max(16, min(PROBED, int(BYTES / (4 * batch[0][0].numel()))))
-            # Rows that could still be among the chosen; the list is cut now and then.
-            lowest.append((keys, batch))
-            if sum(len(k) for k, _ in lowest) > 4 * limit:
-                lowest = _smallest(lowest, limit)
-        kept = [batch for _, batch in _smallest(lowest, limit)]
-    return kept
-
-
-def _smallest(parts: list[tuple[Tensor, Batch]], limit: int) -> list[tuple[Tensor, Batch]]:
-    """Of rows with random keys those with the smallest, in their batches."""
-    keys = torch.cat([k for k, _ in parts])
-    bound = keys.kthvalue(min(limit, len(keys))).values
-    chosen = []
-    for k, (x, rest) in parts:
-        rows = (k <= bound).nonzero().flatten()
-        if len(rows):
-            beside = tuple(_rows(value, rows, len(k)) for value in rest)
-            chosen.append((k[rows], (x[rows.to(x.device)], beside)))
-    return chosen
-
-
-def _rows(value: Any, rows: Tensor, count: int) -> Any:
-    if isinstance(value, Tensor) and value.ndim and len(value) == count:
-        return value[rows.to(value.device)]
-    if isinstance(value, list | tuple) and len(value) == count:
-        return [value[i] for i in rows.tolist()]
-    return value
 
 
 def _facts(tally: Tally) -> Facts:
@@ -232,8 +192,8 @@ def _probe(
     output = model.output(probed[0], prober.codes[0][0])
     if loss is not None and isinstance(output, Tensor):
         x, (mu, logvar) = probed[0][0], prober.codes[0]
-        own = model.like.dtype if model.like.is_floating_point() else torch.float32
-        facts.weight = implied_weight(loss, model.likelihood, x, output, mu.to(own), logvar.to(own))
+        mu, logvar = (model.as_own(part, probed[0]) for part in (mu, logvar))
+        facts.weight = implied_weight(loss, model.likelihood, x, output, mu, logvar)
     facts.unit_unknown = model.likelihood == "gaussian"
     eta2 = _decoder_variance(model.likelihood)
     x = torch.cat([batch[0] for batch in probed])

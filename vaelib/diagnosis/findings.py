@@ -1,106 +1,10 @@
-"""What the numbers of a diagnosis mean: one function a finding, the worst first."""
+"""What concerns the whole model: broken codes, total collapse, the weight of the KL."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
-from torch import Tensor
-
-from vaelib.diagnosis.probes import Probe, Weight
-from vaelib.estimates import MarginalDecomposition
-
-ACTIVE = 0.01  # Var μ, in units of the prior's variance [Burda et al. 2016]
-NAT = 1.0  # a gain below it is not used
-CERTAIN, LIKELY, POSSIBLE = "certain", "likely", "possible"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, or worth knowing.
-
-    Attributes
-    ----------
-    code : str
-        A stable name, for machines.
-    what, evidence, to_do : str
-        In words, with the numbers it rests on.
-    chapter : str
-        The page of the book that shows it.
-    sure : {"certain", "likely", "possible"}
-    is_fault : bool
-        False for what a correct model may show too.
-    variables : tuple of int
-        Which ones it is about, if not all.
-    """
-
-    code: str
-    what: str
-    evidence: str
-    to_do: str
-    chapter: str
-    sure: str = CERTAIN
-    is_fault: bool = True
-    variables: tuple[int, ...] = ()
-
-
-@dataclass
-class Facts:
-    """All that was measured; lengths are (latent,), a probe or a weight may be missing.
-
-    In units of the prior: a variable of N(m, s²) is shifted by m and divided by s.
-    """
-
-    images: int
-    rows: int
-    broken: Tensor
-    mean: Tensor
-    least_mu: Tensor
-    var_mu: Tensor
-    sigma2: Tensor
-    sigma4: Tensor
-    kl: Tensor
-    logvar_mean: Tensor
-    logvar_std: Tensor
-    lowest: Tensor
-    highest: Tensor
-    kept: tuple[Tensor, Tensor]
-    decomposition: MarginalDecomposition | None = None
-    probe: Probe | None = None
-    weight: Weight | None = None
-    unit_unknown: bool = False
-    linear_count: int | None = None
-    water: float = math.nan
-
-    @property
-    def active(self) -> Tensor:
-        """Var μ above the usual threshold."""
-        return self.var_mu > ACTIVE
-
-    @property
-    def law(self) -> Tensor:
-        """Var μ + mean σ²."""
-        return self.var_mu + self.sigma2
-
-    @property
-    def speaking(self) -> Tensor:
-        """Variables that say a good deal: those whose sums a slip shows in."""
-        loud = self.var_mu > 0.1
-        return loud if self.probe is None else loud & (self.probe.gain > NAT)
-
-
-def listed(which: Tensor) -> str:
-    """Numbers of variables, for a sentence."""
-    names = [str(j) for j in which.nonzero().flatten().tolist()]
-    return (
-        ", ".join(names)
-        if len(names) <= 8
-        else ", ".join(names[:8]) + f" and {len(names) - 8} more"
-    )
-
-
-def _which(mask: Tensor) -> tuple[int, ...]:
-    return tuple(mask.nonzero().flatten().tolist())
+from vaelib.diagnosis.facts import LIKELY, NAT, POSSIBLE, Facts, Finding, listed, which
 
 
 def broken(f: Facts) -> Finding | None:
@@ -116,7 +20,7 @@ def broken(f: Facts) -> Finding | None:
         "Lower the learning rate, clip the gradient, or keep log σ² in a range such as −30 to 20. "
         "All numbers here leave these rows out.",
         "questions",
-        variables=_which(bad),
+        variables=which(bad),
     )
 
 
@@ -133,7 +37,7 @@ def exploded(f: Facts) -> Finding | None:
         "A KL with the wrong sign does this, or too large a learning rate. Check the sign, then "
         " lower the rate or clip log σ².",
         "questions",
-        variables=_which(far),
+        variables=which(far),
     )
 
 
@@ -235,7 +139,7 @@ def weight(f: Facts) -> Finding | None:
     return Finding(
         "weight",
         f"the loss weighs the KL with β = {w.beta:.3g}",
-        f"gradient of the loss by μ {w.beta:.3g} times that of the KL, where log P(x|z) has weight 1; "
+        f"gradient of the loss by μ {w.beta:.3g} times that of the KL, where log P(x|z) has 1; "
         f"{int(f.active.sum())} of {len(f.kl)} variables are active",
         (
             "If you did not choose it: a mean over pixels divides log P(x|z) by their number. "
@@ -261,8 +165,8 @@ def near_deterministic(f: Facts) -> Finding | None:
         "is an autoencoder in all but name",
         f"σ² is {(f.sigma2 / f.var_mu)[sharp].median():.1g} of Var μ in the median",
         "The KL weighs next to nothing, as in the first stage of latent diffusion. Then multiply "
-        f"the codes by {scale:.3g} to give them unit variance. If you meant a VAE, raise β to 1. KL "
-        "near 0 and Var μ + σ² = 1 are no criteria here.",
+        f"the codes by {scale:.3g} to give them unit variance. If you meant a VAE, raise β to 1. "
+        "KL near 0 and Var μ + σ² = 1 are no criteria here.",
         "questions",
-        variables=_which(sharp),
+        variables=which(sharp),
     )

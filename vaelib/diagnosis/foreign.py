@@ -49,7 +49,7 @@ class Foreign:
         self.likelihood = likelihood
         self.modules = [m for function in (encode, decode) for m in _modules_of(function)]
         weights = [w for module in self.modules for w in module.parameters()]
-        self.like = next((w for w in weights if w.is_floating_point()), torch.zeros(()))
+        self.like = next((weight for weight in weights if weight.is_floating_point()), None)
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -117,16 +117,24 @@ class Foreign:
     def output(self, batch: Batch, z: Tensor) -> Tensor | Distribution:
         """What the decoder returns: a distribution of x, or a tensor."""
         assert self._decode is not None
-        output = self._decode(z.to(self.like.dtype), *batch[1][: _more(self._decode)])
+        output = self._decode(self.as_own(z, batch), *batch[1][: _more(self._decode)])
         return output if isinstance(output, Distribution) else _tensor_of(output)
 
+    def as_own(self, value: Tensor, batch: Batch) -> Tensor:
+        """A value in the precision of the model, or else of its data."""
+        return value.to(batch[0].dtype if self.like is None else self.like.dtype)
+
     def _here(self, x: Any) -> Tensor:
-        x = torch.as_tensor(x)
-        x = to_pixels(x, self.like.dtype) if x.dtype == torch.uint8 else x
-        return x.to(self.like.device, self.like.dtype if x.is_floating_point() else None)
+        value: Tensor = torch.as_tensor(x)
+        value = to_pixels(value) if value.dtype == torch.uint8 else value
+        if self.like is None:
+            return value
+        return value.to(self.like) if value.is_floating_point() else value.to(self.like.device)
 
     def _beside(self, value: Any) -> Any:
-        return value.to(self.like.device) if isinstance(value, Tensor) else value
+        if self.like is None or not isinstance(value, Tensor):
+            return value
+        return value.to(self.like.device)
 
 
 def log_prob(likelihood: Any, output: Tensor, x: Tensor) -> Tensor:
@@ -140,6 +148,7 @@ def log_prob(likelihood: Any, output: Tensor, x: Tensor) -> Tensor:
         Bernoulli().check(x)
         target = x.reshape(output.shape).double()
         return -F.binary_cross_entropy(output.double(), target, reduction="none")
+    result: Tensor
     if isinstance(likelihood, str):
         known = {"bernoulli_logits": Bernoulli(), "gaussian": Gaussian()}
         if likelihood not in known:
@@ -150,7 +159,7 @@ def log_prob(likelihood: Any, output: Tensor, x: Tensor) -> Tensor:
         likelihood = known[likelihood]
     if hasattr(likelihood, "log_prob"):
         likelihood.check(x)
-        result: Tensor = likelihood.log_prob(output.flatten(1).double(), x.flatten(1).double())
+        result = likelihood.log_prob(output.flatten(1).double(), x.flatten(1).double())
     else:
         result = likelihood(output, x)
     return result

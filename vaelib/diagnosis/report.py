@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vaelib.diagnosis.findings import Finding
+from vaelib.diagnosis.facts import Finding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,10 +11,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaelib.diagnosis.findings import CERTAIN, LIKELY, NAT, POSSIBLE, Facts, Finding
+from vaelib.diagnosis.facts import CERTAIN, LIKELY, NAT, POSSIBLE, Facts, Finding, which
 
-# What noise costs is off if it is so many times what the laws say. Correct networks have 0.8 to 1.3,
-# after one epoch too.
+# What noise costs is off if it is so many times what the laws say. Correct networks have 0.8 to
+# 1.3, after one epoch too.
 TIMES = 1.8
 
 
@@ -142,7 +142,7 @@ def no_noise(f: Facts) -> Finding | None:
         "uses σ = exp(½ logvar), and that it is not switched off by eval().",
         "vicious-cycle",
         sure=CERTAIN if f.probe is not None else LIKELY,
-        variables=tuple(loud.nonzero().flatten().tolist()),
+        variables=which(loud),
     )
 
 
@@ -163,13 +163,13 @@ def log_sigma(f: Facts) -> Finding | None:
         "log_sigma",
         "what is reported as log σ² is log σ: in training the noise was exp(logvar) and not "
         "exp(½ logvar)",
-        f"{_evidence(f)}, from {as_told.min().exp():.2g} to {as_told.max().exp():.2g} times in single "
-        f"variables; with σ⁴ for σ² it is {squared.median().exp():.2g} times",
+        f"{_evidence(f)}, from {as_told.min().exp():.2g} to {as_told.max().exp():.2g} times in "
+        f"single variables; with σ⁴ for σ² it is {squared.median().exp():.2g} times",
         "In the sampler take std = exp(0.5 * logvar). If the encoder means log σ, put 2 log σ into "
         "the KL, and hand it over as std=exp(…).",
         "questions",
         sure=LIKELY,
-        variables=tuple(speaks.nonzero().flatten().tolist()),
+        variables=which(speaks),
     )
 
 
@@ -196,7 +196,7 @@ def other_noise(f: Facts) -> Finding | None:
     if surplus is None or 1 / TIMES < surplus < TIMES or f.probe is None:
         return None
     cost = f.probe.noise_cost[f.speaking].sum().item()
-    if max(cost, cost / surplus) < 1:
+    if max(cost, cost / surplus) < 0.3:
         return None
     if f.weight is not None:
         return Finding(
@@ -213,11 +213,11 @@ def other_noise(f: Facts) -> Finding | None:
     less = "more" if surplus < 1 else "less"
     return Finding(
         "weight_by_noise",
-        f"the KL was weighed as if with β = {surplus:.2g}, or the noise of training was {less} than "
-        "the encoder reports",
+        f"the KL was weighed as if with β = {surplus:.2g}, or the noise of training was {less} "
+        "than the encoder reports",
         _evidence(f),
-        "Pass loss= to tell the two apart. β is not 1 if one of the two terms is a mean over pixels, "
-        "variables or twice over the batch; the noise should be N(0, 1) times exp(½ logvar).",
+        "Pass loss= to tell the two apart. β is not 1 if one of the two terms is a mean over "
+        "pixels, variables or twice over the batch; the noise should be N(0, 1) exp(½ logvar).",
         "questions",
         sure=POSSIBLE,
     )
@@ -248,5 +248,5 @@ def unfinished(f: Facts) -> Finding | None:
         "kl-derived",
         sure=LIKELY if ratio is not None else POSSIBLE,
         is_fault=False,
-        variables=tuple(off.nonzero().flatten().tolist()),
+        variables=which(off),
     )

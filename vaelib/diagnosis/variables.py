@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from vaelib.diagnosis.findings import ACTIVE, LIKELY, NAT, Facts, Finding, _which, listed
+from vaelib.diagnosis.facts import ACTIVE, LIKELY, NAT, Facts, Finding, listed, which
 
 
 def lagging(f: Facts) -> Finding | None:
@@ -13,7 +13,7 @@ def lagging(f: Facts) -> Finding | None:
     if p is None or not math.isfinite(p.gap):
         return None
     kl = f.kl.sum().item()
-    if not (p.gap > 5 and p.gap > 0.5 * kl and p.kl_then > 1.3 * kl):
+    if not (p.gap > 2 and p.gap > 0.5 * kl and p.kl_then > 1.3 * kl):
         return None
     return Finding(
         "lagging_encoder",
@@ -44,7 +44,7 @@ def redundant(f: Facts) -> Finding | None:
         f"cost {p.quiet_together:.3g} nats; variables {listed(active)}",
         "Do not remove them by their gains alone. Dropout on z and free bits lead there.",
         "bug-or-feature",
-        variables=_which(active),
+        variables=which(active),
     )
 
 
@@ -65,7 +65,7 @@ def idle(f: Facts) -> Finding | None:
         "Count used variables by the gain and not by Var μ. If training goes on, these die.",
         "sparsity",
         is_fault=False,
-        variables=_which(deaf),
+        variables=which(deaf),
     )
 
 
@@ -81,9 +81,9 @@ def constant(f: Facts) -> Finding | None:
         f"mean μ up to {f.mean[stuck].abs().max():.2g} with Var μ below {ACTIVE:g}: "
         f"{wasted[stuck].sum():.2g} nats of KL for what never changes; variables {listed(stuck)}",
         "They are dead, though with 0 in their place the likelihood falls: the decoder takes them "
-        "for a bias. Measure gains by the mean. More training, or a ReLU behind μ taken away, ends it.",
+        "for a bias. Measure gains by the mean. More training ends it.",
         "sparsity",
-        variables=_which(stuck),
+        variables=which(stuck),
     )
 
 
@@ -119,7 +119,7 @@ def dead(f: Facts) -> Finding | None:
         "and raise it, or take fewer layers.",
         "bug-or-feature",
         is_fault=False,
-        variables=_which(silent),
+        variables=which(silent),
     )
 
 
