@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaelib.diagnosis import findings, slips, variables
+from vaelib.diagnosis import findings, handed, slips, variables
 from vaelib.diagnosis.codes import Tally, read_code
 from vaelib.diagnosis.facts import ACTIVE, NAT, Facts
 from vaelib.diagnosis.facts import Finding as Finding
 from vaelib.diagnosis.foreign import Batch, Foreign
-from vaelib.diagnosis.probes import Prober, implied_weight
+from vaelib.diagnosis.probes import Prober
 from vaelib.diagnosis.report import Diagnosis as Diagnosis
 from vaelib.diagnosis.sampling import read
+from vaelib.diagnosis.weights import implied_weight
 from vaelib.estimates import marginal_decomposition
 from vaelib.likelihoods import Gaussian
 from vaelib.theory import principal_components
@@ -25,9 +26,9 @@ ORDER = (
     findings.broken,
     findings.wrong_sign,
     findings.exploded,
-    slips.one_head,
-    slips.swapped,
-    slips.variance_as_logvar,
+    handed.one_head,
+    handed.swapped,
+    handed.variance_as_logvar,
     slips.no_noise,
     findings.no_code_at_all,
     findings.wrong_kl,
@@ -46,16 +47,19 @@ ORDER = (
     variables.ceiling,
     variables.few_rows,
 )
-# What follows from a slip in the noise is not a finding of its own.
-FOLLOWS = ("other_noise", "lagging_encoder", "unfinished", "active_unused")
+# What follows from a slip in the noise, or from no code at all, is not a finding of its own.
+FOLLOWS = ("lagging_encoder", "unfinished", "active_unused")
 NOISE = ("same_head", "swapped", "variance_as_logvar", "variance_at_least_one", "no_noise")
-EXPLAINED = dict.fromkeys((*NOISE, "log_sigma", "mean_not_priced"), FOLLOWS) | {
-    "other_noise": FOLLOWS[1:],
-    "weight_by_noise": FOLLOWS[1:],
-    "kl_formula": ("log_sigma", "mean_not_priced", *FOLLOWS),
-    "weight": ("log_sigma", *FOLLOWS[:-1]),
-    "near_deterministic": ("unfinished",),
-    "kl_sign": ("exploded", "kl_formula", "weight", *FOLLOWS),
+COLLAPSE = ("collapse_weight", "collapse_variance", "collapse_decoder", "collapse_training")
+MISFIT = ("other_noise", "weight_by_noise")
+EXPLAINED = {
+    **dict.fromkeys((*NOISE, "log_sigma", "mean_not_priced"), (*MISFIT, *FOLLOWS)),
+    **dict.fromkeys(MISFIT, FOLLOWS),
+    **dict.fromkeys(COLLAPSE, FOLLOWS),
+    "kl_sign": ("exploded", "kl_formula", "weight", *MISFIT, *FOLLOWS),
+    "kl_formula": ("log_sigma", "mean_not_priced", *MISFIT, *FOLLOWS),
+    "weight": ("log_sigma", *MISFIT, "lagging_encoder", "unfinished"),
+    "near_deterministic": ("weight_by_noise", "unfinished"),
 }
 
 

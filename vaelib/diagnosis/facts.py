@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vaelib.diagnosis.probes import Probe, Weight
+from vaelib.diagnosis.probes import Probe
+from vaelib.diagnosis.weights import Weight
 from vaelib.estimates import MarginalDecomposition
 
 ACTIVE = 0.01  # Var μ, in units of the prior's variance [Burda et al. 2016]

@@ -8,7 +8,6 @@ the σ² that was meant. That tells which slip it is.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from vaelib.diagnosis.facts import CERTAIN, LIKELY, NAT, POSSIBLE, Facts, Finding, which
@@ -33,7 +32,8 @@ def _surplus(f: Facts) -> float | None:
     return ratio / f.weight.beta if ratio is not None and known and f.weight else ratio
 
 
-def _evidence(f: Facts) -> str:
+def evidence(f: Facts) -> str:
+    """The law, and what noise costs, in words."""
     ratio = noise_ratio(f)
     law = f.law[f.speaking]
     words = f"Var μ + mean σ² is {law.min():.2f} to {law.max():.2f} in the variables that speak"
@@ -44,73 +44,9 @@ def _evidence(f: Facts) -> str:
     return words
 
 
-def _spread(values: Tensor) -> float:
+def middle(values: Tensor) -> float:
     """How far the middle of some values is from 0."""
     return values.abs().median().item()
-
-
-def one_head(f: Facts) -> Finding | None:
-    """μ and log σ² from the same layer."""
-    mu, logvar = f.kept
-    if not f.active.any() or not torch.allclose(mu, logvar, rtol=1e-4, atol=1e-6):
-        return None
-    return Finding(
-        "same_head",
-        "μ and log σ² are the same numbers",
-        f"in all of {len(mu)} rows",
-        "Give the encoder two last layers, or one of twice the width that is split in two.",
-        "variational-autoencoder",
-    )
-
-
-def swapped(f: Facts) -> Finding | None:
-    """(logvar, mu) handed over as (mu, logvar)."""
-    mu, logvar = f.kept
-    law = logvar.var(0, correction=0) + mu.exp().mean(0)
-    negative = mu.mean(0) < -0.5
-    if not (negative.any() and (f.law - 1).abs().median() > 0.3 and _spread(law - 1) < 0.15):
-        return None
-    if not (logvar.mean(0).abs() < 0.5 * logvar.std(0) + 0.2).float().mean() > 0.7:
-        return None
-    return Finding(
-        "swapped",
-        "μ and log σ² look swapped",
-        f"Var of the second + mean exp of the first is {law.median():.2f} in the median, as the "
-        f"law of variances has it; the other way round {f.law.median():.2g}",
-        "Check the order in which encode returns them.",
-        "sparsity",
-        sure=LIKELY,
-    )
-
-
-def variance_as_logvar(f: Facts) -> Finding | None:
-    """σ² handed over as log σ²: it is never negative."""
-    if not (f.lowest >= 0).all():
-        return None
-    law = f.var_mu + f.logvar_mean
-    dead = f.var_mu < 0.01
-    is_variance = _spread(law - 1) < 0.25 and (f.logvar_mean[dead] > 0.5).all()
-    if is_variance:
-        return Finding(
-            "variance_as_logvar",
-            "what is reported as log σ² is σ² itself",
-            f"it is never negative ({f.lowest.min():.2g} at least), and Var μ + its mean is "
-            f"{law.median():.2f} in the median",
-            "Hand over its logarithm, or pass it as variance= (spread='variance' with encode).",
-            "questions",
-            sure=LIKELY,
-        )
-    if not f.speaking.any() or (f.highest.max() == 0 and no_noise(f) is not None):
-        return None  # it went there of itself
-    return Finding(
-        "variance_at_least_one",
-        "log σ² is never negative: no variable can have less noise than the prior",
-        f"its smallest value is {f.lowest.min():.2g}, over all variables and rows; {_evidence(f)}",
-        "A ReLU, softplus or sigmoid behind the layer of log σ² does this, and a σ not learnt. "
-        "Leave the layer linear, or take the logarithm of a softplus for log σ².",
-        "questions",
-        sure=LIKELY,
-    )
 
 
 def no_noise(f: Facts) -> Finding | None:
@@ -163,7 +99,7 @@ def log_sigma(f: Facts) -> Finding | None:
         "log_sigma",
         "what is reported as log σ² is log σ: in training the noise was exp(logvar) and not "
         "exp(½ logvar)",
-        f"{_evidence(f)}, from {as_told.min().exp():.2g} to {as_told.max().exp():.2g} times in "
+        f"{evidence(f)}, from {as_told.min().exp():.2g} to {as_told.max().exp():.2g} times in "
         f"single variables; with σ⁴ for σ² it is {squared.median().exp():.2g} times",
         "In the sampler take std = exp(0.5 * logvar). If the encoder means log σ, put 2 log σ into "
         "the KL, and hand it over as std=exp(…).",
@@ -183,7 +119,7 @@ def mean_not_priced(f: Facts) -> Finding | None:
     return Finding(
         "mean_not_priced",
         "σ² is in the price and μ is not: the KL seems to lack its μ²",
-        f"{_evidence(f)}; the mean σ² is {f.sigma2[f.speaking].median():.2g}",
+        f"{evidence(f)}; the mean σ² is {f.sigma2[f.speaking].median():.2g}",
         "The KL is ½ Σ (μ² + σ² − log σ² − 1).",
         "kl-derived",
         sure=LIKELY,
@@ -202,7 +138,7 @@ def other_noise(f: Facts) -> Finding | None:
         return Finding(
             "other_noise",
             "the noise of training is not the one that the encoder reports",
-            f"{_evidence(f)}, where the loss asks for {f.weight.beta:.2g}",
+            f"{evidence(f)}, where the loss asks for {f.weight.beta:.2g}",
             "Compare the sampler with what encode returns: N(0, 1) noise, one draw for each image "
             "and variable, times exp(½ logvar).",
             "questions",
@@ -215,7 +151,7 @@ def other_noise(f: Facts) -> Finding | None:
         "weight_by_noise",
         f"the KL was weighed as if with β = {surplus:.2g}, or the noise of training was {less} "
         "than the encoder reports",
-        _evidence(f),
+        evidence(f),
         "Pass loss= to tell the two apart. β is not 1 if one of the two terms is a mean over "
         "pixels, variables or twice over the batch; the noise should be N(0, 1) exp(½ logvar).",
         "questions",
