@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaelib._measuring import to_cpu
 from vaelib.diagnosis import findings, handed, slips, variables
-from vaelib.diagnosis.codes import PIECE, Tally, read_code
+from vaelib.diagnosis.codes import Tally
 from vaelib.diagnosis.facts import ACTIVE, NAT, Facts
 from vaelib.diagnosis.facts import Finding as Finding
 from vaelib.diagnosis.foreign import Batch, Foreign
@@ -124,13 +123,7 @@ def diagnose(
     if mu is not None:
         if encode is not None or len(named) != 1:
             raise TypeError("diagnose: expected mu with one of logvar, variance and std; or encode")
-        pair = [
-            part if isinstance(part, Tensor) else to_cpu(part) for part in (mu, given[named[0]])
-        ]
-        whole = pair[0].shape != pair[1].shape or pair[0].ndim < 2  # an error, which is about all
-        for rows in range(0, len(pair[0]), len(pair[0]) if whole else PIECE):
-            piece = pair if whole else [part[rows : rows + PIECE] for part in pair]
-            tally.add(*read_code(tuple(piece), named[0]))
+        tally.add_arrays(mu, given[named[0]], named[0])
     else:
         if encode is None or data is None or named:
             raise TypeError("diagnose: expected mu and logvar, or encode and data")

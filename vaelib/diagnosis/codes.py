@@ -105,6 +105,14 @@ class Tally:
         self.kept: tuple[Tensor, Tensor, Tensor] | None = None
         self.random = torch.Generator().manual_seed(0)
 
+    def add_arrays(self, mu: Any, second: Any, spread: str) -> None:
+        """Count all rows at hand, piece by piece: only a piece is in float64."""
+        mu, second = (part if isinstance(part, Tensor) else to_cpu(part) for part in (mu, second))
+        if mu.shape != second.shape or mu.ndim < 2:
+            read_code((mu, second), spread)  # says what is wrong
+        for part in zip(mu.split(PIECE), second.split(PIECE), strict=True):
+            self.add(*read_code(part, spread))
+
     def add(self, mu: Tensor, logvar: Tensor) -> None:
         """Count one piece, (n, latent) or (n, channels, ...)."""
         if self.rows == 0:
