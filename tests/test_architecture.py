@@ -53,7 +53,6 @@ MORE = {
     "data.mnist": {"torchvision"},
     "data.glyphs": {"PIL", "matplotlib"},
     "training": {"tqdm"},
-    "diagnosis": {"tqdm"},
     "diagnosis.sampling": {"tqdm"},
     "diagnosis.report": {"matplotlib"},
 }

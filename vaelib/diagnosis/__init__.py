@@ -16,7 +16,7 @@ from vaelib.diagnosis.facts import Finding as Finding
 from vaelib.diagnosis.foreign import Batch, Foreign
 from vaelib.diagnosis.probes import Prober
 from vaelib.diagnosis.report import Diagnosis as Diagnosis
-from vaelib.diagnosis.sampling import read
+from vaelib.diagnosis.sampling import read, shown
 from vaelib.diagnosis.weights import implied_weight
 from vaelib.estimates import marginal_decomposition
 from vaelib.likelihoods import Gaussian
@@ -186,12 +186,8 @@ def _probe(
     loss: Callable[..., Any] | None,
     progress: bool,
 ) -> None:
-    from tqdm import tqdm
-
     prober = Prober(model, probed, tally.mean)
-    bar = tqdm(total=len(tally.mean), desc="variables", disable=not progress)
-    with bar:
-        facts.probe = prober.probe(NAT, step=lambda: bar.update())
+    facts.probe = prober.probe(NAT, shown(range(len(tally.mean)), "variables", progress))
     facts.probe.gap, facts.probe.kl_then = prober.gap(tally.prior)
     output = model.output(probed[0], prober.codes[0][0])
     if loss is not None and isinstance(output, Tensor):

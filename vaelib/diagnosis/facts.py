@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from dataclasses import dataclass
+from importlib import resources
+from typing import Any
 
 from torch import Tensor
 
@@ -13,6 +16,7 @@ from vaelib.estimates import MarginalDecomposition
 
 ACTIVE = 0.01  # Var μ, in units of the prior's variance [Burda et al. 2016]
 NAT = 1.0  # a gain below it is not used
+TEXTS = tomllib.loads(resources.files(__package__).joinpath("findings.toml").read_text("utf-8"))
 CERTAIN, LIKELY, POSSIBLE = "certain", "likely", "possible"
 
 
@@ -79,6 +83,13 @@ class Facts:
         return self.var_mu > ACTIVE
 
     @property
+    def linear_words(self) -> str:
+        """What a linear VAE would keep, for a sentence."""
+        if self.linear_count is None:
+            return ""
+        return f"; a linear VAE on these data would keep {self.linear_count}"
+
+    @property
     def law(self) -> Tensor:
         """Var μ + mean σ²."""
         return self.var_mu + self.sigma2
@@ -90,16 +101,19 @@ class Facts:
         return loud if self.probe is None else loud & (self.probe.gain > NAT)
 
 
-def listed(which: Tensor) -> str:
-    """Numbers of variables, for a sentence."""
-    names = [str(j) for j in which.nonzero().flatten().tolist()]
-    return (
-        ", ".join(names)
-        if len(names) <= 8
-        else ", ".join(names[:8]) + f" and {len(names) - 8} more"
+def found(
+    code: str, sure: str = CERTAIN, variables: Tensor | None = None, **numbers: Any
+) -> Finding:
+    """A finding in the words of ``findings.toml``, with these numbers in them.
+
+    ``variables`` marks which ones it is about: ``count`` and ``names`` of them are numbers too.
+    """
+    marked = [] if variables is None else variables.nonzero().flatten().tolist()
+    names = ", ".join(map(str, marked[:8])) + (f" and {len(marked) - 8} more" if marked[8:] else "")
+    text = TEXTS[code]
+    what, evidence, to_do = (
+        text[part].format(count=len(marked), names=names, **numbers)
+        for part in ("what", "evidence", "to_do")
     )
-
-
-def which(mask: Tensor) -> tuple[int, ...]:
-    """Numbers of variables, for a `Finding`."""
-    return tuple(mask.nonzero().flatten().tolist())
+    is_fault = text.get("fault", True)
+    return Finding(code, what, evidence, to_do, text["chapter"], sure, is_fault, tuple(marked))

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from vaelib.diagnosis.facts import LIKELY, NAT, POSSIBLE, Facts, Finding, listed, which
+from vaelib.diagnosis.facts import LIKELY, NAT, POSSIBLE, Facts, Finding, found
 
 
 def broken(f: Facts) -> Finding | None:
     """NaN or infinity."""
-    bad = f.broken > 0
+    bad, worst = f.broken > 0, int(f.broken.max())
     if not bad.any():
         return None
-    return Finding(
-        "not_finite",
-        f"{int(bad.sum())} of {len(bad)} variables have codes that are NaN or infinite",
-        f"{int(f.broken.max())} of {f.rows + int(f.broken.max())} rows at most, variables "
-        f"{listed(bad)}",
-        "Lower the learning rate, clip the gradient, or keep log σ² in a range such as −30 to 20. "
-        "All numbers here leave these rows out.",
-        "questions",
-        variables=which(bad),
-    )
+    numbers: dict[str, Any] = {"all": len(bad), "worst": worst, "rows": f.rows + worst}
+    return found("not_finite", variables=bad, **numbers)
 
 
 def exploded(f: Facts) -> Finding | None:
@@ -29,30 +22,15 @@ def exploded(f: Facts) -> Finding | None:
     far = (f.highest > 20) | (f.kl > 1e4)
     if not far.any():
         return None
-    return Finding(
-        "exploded",
-        f"the codes of {int(far.sum())} variables explode",
-        f"log σ² up to {f.highest.max():.3g}, KL up to {f.kl.max():.3g} nats, variables "
-        f"{listed(far)}",
-        "A KL with the wrong sign does this, or too large a learning rate. Check the sign, then "
-        " lower the rate or clip log σ².",
-        "questions",
-        variables=which(far),
-    )
+    return found("exploded", variables=far, logvar=f.highest.max(), kl=f.kl.max())
 
 
 def wrong_sign(f: Facts) -> Finding | None:
     """A loss that rewards a large KL."""
     w = f.weight
-    if w is None or not (w.beta < 0 or (w.fits < -0.5)):
+    if w is None or not (w.beta < 0 or w.fits < -0.5):
         return None
-    return Finding(
-        "kl_sign",
-        "the loss rewards the KL instead of charging it",
-        f"weight of the KL by the gradient of the loss: {w.beta:.3g}",
-        "Change its sign: the loss is −log P(x|z) + KL.",
-        "kl-derived",
-    )
+    return found("kl_sign", beta=w.beta)
 
 
 def wrong_kl(f: Facts) -> Finding | None:
@@ -63,16 +41,7 @@ def wrong_kl(f: Facts) -> Finding | None:
     ratio = w.by_logvar / w.beta if math.isfinite(w.by_logvar) and w.beta else 1.0
     if w.fits > 0.99 and 0.8 < ratio < 1.25:
         return None
-    return Finding(
-        "kl_formula",
-        "the KL in the loss is not that of N(μ, exp(logvar)) to N(0, I)",
-        f"by μ it has the weight {w.beta:.3g}, by log σ² {w.by_logvar:.3g}; cosine with the right "
-        f"gradient {w.fits:.2f}",
-        "It is ½ Σ (μ² + σ² − log σ² − 1). Look for log σ in the place of log σ², a missing term, "
-        "or a missing half. Free bits and other priors show here too, and then it is meant so.",
-        "kl-derived",
-        sure=LIKELY,
-    )
+    return found("kl_formula", LIKELY, beta=w.beta, by_logvar=w.by_logvar, fits=w.fits)
 
 
 def no_code_at_all(f: Facts) -> Finding | None:
@@ -81,51 +50,16 @@ def no_code_at_all(f: Facts) -> Finding | None:
     if f.active.any() or (p is not None and p.whole > p.without + NAT):
         return None
     beta = f.weight.beta if f.weight else math.nan
-    evidence = f"largest Var μ {f.var_mu.max():.2g}, KL {f.kl.sum():.2g} nats in all"
-    what = f"total collapse: none of the {len(f.kl)} variables says anything"
+    numbers: dict[str, Any] = {"all": len(f.kl), "var_mu": f.var_mu.max(), "kl": f.kl.sum()}
     if beta > 2:
-        return Finding(
-            "collapse_weight",
-            what + ", and the loss weighs the KL far too much",
-            f"{evidence}; the loss implies β = {beta:.3g}",
-            "Sum log P(x|z) over pixels and the KL over variables, and take the same mean over the "
-            "batch of both. A mean over the pixels divides by their number: that is the β.",
-            "questions",
-        )
+        return found("collapse_weight", beta=beta, **numbers)
     if f.linear_count == 0:
-        return Finding(
-            "collapse_variance",
-            what + ", as the optimum has it: the decoder's variance stands above the spectrum",
-            f"{evidence}; βη² = {f.water:.3g} is above every eigenvalue of the data",
-            "Lower η² (a decoder that learns its variance finds the mean squared error) or β, or "
-            "scale the data.",
-            "linear-case",
-        )
+        return found("collapse_variance", water=f.water, **numbers)
     if p is not None and p.without > p.baseline + max(1.0, 0.05 * abs(p.baseline)):
-        return Finding(
-            "collapse_decoder",
-            what + ", and the decoder does well without one",
-            f"{evidence}; log P(x) without z is {p.without:.4g} nats, that of the best constant "
-            f"output {p.baseline:.4g}",
-            "The decoder sees what it should learn through z: its own past outputs or a condition. "
-            "Weaken or hide that, or charge the KL less at first.",
-            "questions",
-            sure=LIKELY,
-        )
-    count = (
-        ""
-        if f.linear_count is None
-        else f"; a linear VAE on these data would keep {f.linear_count}"
-    )
-    return Finding(
-        "collapse_training",
-        what + ", though the data have something to say",
-        evidence + count,
-        "Pass loss= to see which β it implies. If that is 1: does the gradient reach the encoder "
-        "(no detach between encoder and decoder)? Start with a small β and raise it.",
-        "hysteresis",
-        sure=LIKELY if f.linear_count else POSSIBLE,
-    )
+        likelihoods = {"without": p.without, "baseline": p.baseline}
+        return found("collapse_decoder", LIKELY, **likelihoods, **numbers)
+    sure = LIKELY if f.linear_count else POSSIBLE
+    return found("collapse_training", sure, linear=f.linear_words, **numbers)
 
 
 def weight(f: Facts) -> Finding | None:
@@ -135,38 +69,13 @@ def weight(f: Facts) -> Finding | None:
         return None
     if w.beta == 0 and w.by_logvar != 0:
         return None
-    large = w.beta > 1
-    return Finding(
-        "weight",
-        f"the loss weighs the KL with β = {w.beta:.3g}",
-        f"gradient of the loss by μ {w.beta:.3g} times that of the KL, where log P(x|z) has 1; "
-        f"{int(f.active.sum())} of {len(f.kl)} variables are active",
-        (
-            "If you did not choose it: a mean over pixels divides log P(x|z) by their number. "
-            if large
-            else "If you did not choose it: the KL is divided once too often, by the batch or by "
-            "the number of variables. "
-        )
-        + "Sum both, then take the mean over the batch of both.",
-        "questions",
-        is_fault=not 0.1 < w.beta < 10,
-    )
+    return found("weight", beta=w.beta, active=int(f.active.sum()), all=len(f.kl))
 
 
 def near_deterministic(f: Facts) -> Finding | None:
     """σ → 0: an autoencoder in all but name."""
-    sharp = f.active & (f.sigma2 < 1e-3 * f.var_mu)
-    if not (f.active.any() and sharp.sum() * 2 > f.active.sum()):
+    sharp, active = f.active & (f.sigma2 < 1e-3 * f.var_mu), int(f.active.sum())
+    if not (active and sharp.sum() * 2 > active):
         return None
-    scale = 1 / f.var_mu[f.active].mean().sqrt()
-    return Finding(
-        "near_deterministic",
-        f"{int(sharp.sum())} of {int(f.active.sum())} active variables hardly have any noise: this "
-        "is an autoencoder in all but name",
-        f"σ² is {(f.sigma2 / f.var_mu)[sharp].median():.1g} of Var μ in the median",
-        "The KL weighs next to nothing, as in the first stage of latent diffusion. Then multiply "
-        f"the codes by {scale:.3g} to give them unit variance. If you meant a VAE, raise β to 1. "
-        "KL near 0 and Var μ + σ² = 1 are no criteria here.",
-        "questions",
-        variables=which(sharp),
-    )
+    scale, share = f.var_mu[f.active].mean().rsqrt(), (f.sigma2 / f.var_mu)[sharp].median()
+    return found("near_deterministic", variables=sharp, active=active, share=share, scale=scale)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,16 @@ class Probe:
     quiet: Tensor = field(default_factory=lambda: torch.zeros(0))
     quiet_together: float = 0.0
 
+    @property
+    def alone(self) -> float:
+        """What the quiet variables bring one by one, added up."""
+        return self.gain[self.quiet].clamp(min=0).sum().item()
+
+    @property
+    def say_the_same(self) -> bool:
+        """Whether the quiet variables bring together far more than one by one."""
+        return self.quiet_together > 3 and self.quiet_together > 3 * self.alone
+
 
 class Prober:
     """Asks a model about a few batches of its data."""
@@ -100,16 +110,15 @@ class Prober:
 
         return sum(self.average(change) for _ in range(DRAWS)) / DRAWS
 
-    def probe(self, quiet_below: float = 1.0, *, step: Callable[[], None] = lambda: None) -> Probe:
-        """Measure all of `Probe` but the gap; ``step`` is called once a variable."""
+    def probe(self, quiet_below: float, variables: Iterable[int]) -> Probe:
+        """Measure all of `Probe` but the gap; ``variables`` are the numbers of all."""
         latent = len(self.mean)
         with torch.no_grad():
             whole = self.replaced([])
             gain, cost = torch.zeros(latent).double(), torch.zeros(latent).double()
-            for j in range(latent):
+            for j in variables:
                 gain[j] = whole - self.replaced([j])
                 cost[j] = whole - self.drawn([j], seed=j)
-                step()
             quiet = gain < quiet_below
             result = Probe(
                 gain=gain,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,17 +12,25 @@ from vaelib.diagnosis.codes import Tally
 from vaelib.diagnosis.foreign import Batch, Foreign
 
 PROBED = 1_000  # rows on which a decoder is tried
+T = TypeVar("T")
 BYTES = 200e6  # and not more than this of them
+
+
+def shown(parts: Iterable[T], what: str, progress: bool) -> Iterable[T]:
+    """The same, with a progress bar if there is to be one."""
+    if not progress:
+        return parts
+    from tqdm import tqdm  # not above: the core does without
+
+    return tqdm(parts, what)
 
 
 def read(model: Foreign, data: Any, tally: Tally, progress: bool) -> list[Batch]:
     """Encode all data; return a random sample of it, for what needs the decoder."""
-    from tqdm import tqdm
-
     random, kept = torch.Generator().manual_seed(0), []
     lowest: list[tuple[Tensor, Batch]] = []
     with torch.no_grad():
-        for batch in tqdm(model.batches(data), "encoding", disable=not progress):
+        for batch in shown(model.batches(data), "encoding", progress):
             tally.add(*model.encode(batch))
             keys = torch.rand(len(batch[0]), generator=random)
             limit = max(16, min(PROBED, int(BYTES / (4 * batch[0][0].numel()))))

@@ -8,9 +8,11 @@ the σ² that was meant. That tells which slip it is.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
-from vaelib.diagnosis.facts import CERTAIN, LIKELY, NAT, POSSIBLE, Facts, Finding, which
+from vaelib.diagnosis.facts import CERTAIN, LIKELY, NAT, POSSIBLE, Facts, Finding, found
 
 # What noise costs is off if it is so many times what the laws say. Correct networks have 0.8 to
 # 1.3, after one epoch too.
@@ -32,13 +34,11 @@ def _surplus(f: Facts) -> float | None:
     return ratio / f.weight.beta if ratio is not None and known and f.weight else ratio
 
 
-def evidence(f: Facts) -> str:
+def laws(f: Facts) -> str:
     """The law, and what noise costs, in words."""
-    ratio = noise_ratio(f)
-    law = f.law[f.speaking]
+    ratio, law = noise_ratio(f), f.law[f.speaking]
     words = f"Var μ + mean σ² is {law.min():.2f} to {law.max():.2f} in the variables that speak"
-    if ratio is not None:
-        assert f.probe is not None
+    if ratio is not None and f.probe is not None:
         cost = f.probe.noise_cost[f.speaking].sum()
         words += f"; drawing them costs {cost:.3g} nats, {ratio:.2g} times what the law says"
     return words
@@ -61,25 +61,14 @@ def no_noise(f: Facts) -> Finding | None:
         lost = f.probe.whole - f.probe.drawn
         if needs < 5 or lost < 0.5 * needs:
             return None
-        evidence = (
-            f"z = μ is worth {needs:.3g} nats to the decoder, and noise takes {lost:.3g} of them"
-        )
-    elif not (f.var_mu > 0.3).any():
-        return None
+        reason = f"z = μ is worth {needs:.3g} nats to the decoder, and noise takes {lost:.3g} of it"
+    elif (f.var_mu > 0.3).any():
+        reason = f"Var μ is up to {f.var_mu.max():.2f} while the noise is that of the prior"
     else:
-        evidence = f"Var μ is up to {f.var_mu.max():.2f} while the noise is that of the prior"
-    return Finding(
-        "no_noise",
-        "the variables speak with σ² = 1, the same for each image: in training there was no noise, "
-        "or none that counts",
-        f"mean σ² {f.sigma2[loud].min():.2f} to {f.sigma2[loud].max():.2f} in {int(loud.sum())} "
-        f"variables; {evidence}",
-        "Train with z = μ + σ ε, ε ~ N(0, 1) for each image and variable. See that the sampler "
-        "uses σ = exp(½ logvar), and that it is not switched off by eval().",
-        "vicious-cycle",
-        sure=CERTAIN if f.probe is not None else LIKELY,
-        variables=which(loud),
-    )
+        return None
+    sure = CERTAIN if f.probe is not None else LIKELY
+    low, high = f.sigma2[loud].min(), f.sigma2[loud].max()
+    return found("no_noise", sure, loud, low=low, high=high, reason=reason)
 
 
 def log_sigma(f: Facts) -> Finding | None:
@@ -95,35 +84,19 @@ def log_sigma(f: Facts) -> Finding | None:
     # A weight of the KL or a noise of another size makes one factor for all variables.
     if squared.std() > 0.7 * as_told.std() or not 0.2 < squared.median().exp() < TIMES:
         return None
-    return Finding(
-        "log_sigma",
-        "what is reported as log σ² is log σ: in training the noise was exp(logvar) and not "
-        "exp(½ logvar)",
-        f"{evidence(f)}, from {as_told.min().exp():.2g} to {as_told.max().exp():.2g} times in "
-        f"single variables; with σ⁴ for σ² it is {squared.median().exp():.2g} times",
-        "In the sampler take std = exp(0.5 * logvar). If the encoder means log σ, put 2 log σ into "
-        "the KL, and hand it over as std=exp(…).",
-        "questions",
-        sure=LIKELY,
-        variables=which(speaks),
-    )
+    span: dict[str, Any] = {"least": as_told.min().exp(), "most": as_told.max().exp()}
+    times = squared.median().exp()
+    return found("log_sigma", LIKELY, speaks, laws=laws(f), squared=times, **span)
 
 
 def mean_not_priced(f: Facts) -> Finding | None:
     """Nothing holds μ, while σ² is as it should be: the KL lacks its μ²."""
-    ratio, law = noise_ratio(f), f.law[f.speaking]
-    if not len(law) or law.median() < 3 or f.sigma2[f.speaking].median() < 0.1:
+    ratio, law, sigma2 = noise_ratio(f), f.law[f.speaking], f.sigma2[f.speaking]
+    if not len(law) or law.median() < 3 or sigma2.median() < 0.1:
         return None
     if ratio is not None and not 1 / TIMES < ratio < TIMES:
         return None
-    return Finding(
-        "mean_not_priced",
-        "σ² is in the price and μ is not: the KL seems to lack its μ²",
-        f"{evidence(f)}; the mean σ² is {f.sigma2[f.speaking].median():.2g}",
-        "The KL is ½ Σ (μ² + σ² − log σ² − 1).",
-        "kl-derived",
-        sure=LIKELY,
-    )
+    return found("mean_not_priced", LIKELY, laws=laws(f), sigma2=sigma2.median())
 
 
 def other_noise(f: Facts) -> Finding | None:
@@ -135,54 +108,24 @@ def other_noise(f: Facts) -> Finding | None:
     if max(cost, cost / surplus) < 0.3:
         return None
     if f.weight is not None:
-        return Finding(
-            "other_noise",
-            "the noise of training is not the one that the encoder reports",
-            f"{evidence(f)}, where the loss asks for {f.weight.beta:.2g}",
-            "Compare the sampler with what encode returns: N(0, 1) noise, one draw for each image "
-            "and variable, times exp(½ logvar).",
-            "questions",
-            sure=LIKELY,
-        )
+        return found("other_noise", LIKELY, laws=laws(f), beta=f.weight.beta)
     if f.unit_unknown:
         return None
     less = "more" if surplus < 1 else "less"
-    return Finding(
-        "weight_by_noise",
-        f"the KL was weighed as if with β = {surplus:.2g}, or the noise of training was {less} "
-        "than the encoder reports",
-        evidence(f),
-        "Pass loss= to tell the two apart. β is not 1 if one of the two terms is a mean over "
-        "pixels, variables or twice over the batch; the noise should be N(0, 1) exp(½ logvar).",
-        "questions",
-        sure=POSSIBLE,
-    )
+    return found("weight_by_noise", POSSIBLE, laws=laws(f), beta=surplus, less=less)
 
 
 def unfinished(f: Facts) -> Finding | None:
     """The sums are off, and the noise is right: more training brings them down."""
-    ratio = noise_ratio(f)
-    off = (f.law - 1).abs() > 0.15
-    off &= f.speaking
-    surplus = _surplus(f)
+    ratio, surplus = noise_ratio(f), _surplus(f)
+    off = f.speaking & ((f.law - 1).abs() > 0.15)
     if not off.any() or (surplus is not None and not 1 / TIMES < surplus < TIMES):
         return None
-    cause, backing = "the training has not finished, or σ is not what it should be", ""
-    advice = (
-        "Train on and look again: the sums come to 1, while those of a slip stay where they are."
-    )
+    cause, backing = "the training has not finished", ""
     if ratio is None:
-        advice += " With decode and data the diagnosis tells the two apart."
+        cause += ", or σ is not what it should be"
     else:
-        cause = "the training has not finished"
         backing = f"; to be drawn costs {ratio:.2g} times what the law says, so the noise is right"
-    return Finding(
-        "unfinished",
-        f"{cause}: {int(off.sum())} variables are off the law of variances",
-        f"Var μ + mean σ² from {f.law[off].min():.2f} to {f.law[off].max():.2f}{backing}",
-        advice,
-        "kl-derived",
-        sure=LIKELY if ratio is not None else POSSIBLE,
-        is_fault=False,
-        variables=which(off),
-    )
+    sure = LIKELY if ratio is not None else POSSIBLE
+    low, high = f.law[off].min(), f.law[off].max()
+    return found("unfinished", sure, off, cause=cause, low=low, high=high, backing=backing)
