@@ -56,8 +56,8 @@ def no_code_at_all(f: Facts) -> Finding | None:
     if f.linear_count == 0:
         return found("collapse_variance", water=f.water, **numbers)
     if p is not None and p.without > p.baseline + max(1.0, 0.05 * abs(p.baseline)):
-        likelihoods = {"without": p.without, "baseline": p.baseline}
-        return found("collapse_decoder", LIKELY, **likelihoods, **numbers)
+        numbers |= {"without": p.without, "baseline": p.baseline}
+        return found("collapse_decoder", LIKELY, **numbers)
     sure = LIKELY if f.linear_count else POSSIBLE
     return found("collapse_training", sure, linear=f.linear_words, **numbers)
 

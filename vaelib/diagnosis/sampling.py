@@ -22,7 +22,8 @@ def shown(parts: Iterable[T], what: str, progress: bool) -> Iterable[T]:
         return parts
     from tqdm import tqdm  # not above: the core does without
 
-    return tqdm(parts, what)
+    bar: Iterable[T] = tqdm(parts, what)
+    return bar
 
 
 def read(model: Foreign, data: Any, tally: Tally, progress: bool) -> list[Batch]:
