@@ -21,6 +21,15 @@ LAYERS = [
     ["models", "objectives"],
     ["variants", "metrics", "theory", "training"],
     ["estimates"],
+    ["diagnosis.codes"],
+    ["diagnosis.foreign"],
+    ["diagnosis.probes", "diagnosis.sampling"],
+    ["diagnosis.weights"],
+    ["diagnosis.facts"],
+    ["diagnosis.findings", "diagnosis.report", "diagnosis.slips", "diagnosis.variables"],
+    ["diagnosis.handed"],
+    ["diagnosis"],
+    ["__main__"],
     ["lab.fields", "lab.store", "lab.classifier", "lab.gradient", "lab.deepening", "lab.held"],
     ["lab.objective", "lab.measurements", "lab.run"],
     ["lab.training"],
@@ -44,6 +53,8 @@ MORE = {
     "data.mnist": {"torchvision"},
     "data.glyphs": {"PIL", "matplotlib"},
     "training": {"tqdm"},
+    "diagnosis.sampling": {"tqdm"},
+    "diagnosis.report": {"matplotlib"},
 }
 
 

@@ -8,6 +8,9 @@ from . import _openmp as _openmp  # first, before anything imports torch
 from .data import ImageData as ImageData
 from .data import load as load
 from .data import to_pixels as to_pixels
+from .diagnosis import Diagnosis as Diagnosis
+from .diagnosis import Finding as Finding
+from .diagnosis import diagnose as diagnose
 from .estimates import LikelihoodEstimate as LikelihoodEstimate
 from .estimates import MarginalDecomposition as MarginalDecomposition
 from .estimates import empty_and_missed as empty_and_missed
