@@ -301,6 +301,24 @@ def test_few_rows_and_an_information_at_its_ceiling_are_said():
 # ---- what needs a decoder -----------------------------------------------------------------------
 
 
+def test_what_noise_costs_is_that_of_all_positions():
+    model = Linear()
+
+    def encode(x):
+        mu, logvar = model.encode(x)
+        return (part.reshape(-1, 10, 6).movedim(2, 1) for part in (mu, logvar))
+
+    found = diagnose(
+        encode=lambda x: tuple(encode(x)),
+        decode=lambda z: model.decode(z.movedim(1, 2)),
+        data=model.x.reshape(100, 10, 6),
+        likelihood=ETA2,
+    )
+    assert faults(found) == []
+    exact = 10 * 0.5 * SPECTRUM[:5].log()
+    assert found.table["kl"] == pytest.approx([*exact.tolist(), 0], abs=1e-4)
+
+
 def test_variables_that_say_the_same_are_found_together():
     model = Linear()
     found = diagnose(

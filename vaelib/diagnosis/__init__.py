@@ -160,6 +160,7 @@ def _facts(tally: Tally) -> Facts:
     facts = Facts(
         images=tally.images,
         rows=n,
+        positions=tally.positions,
         broken=tally.broken,
         mean=(tally.mean - mean) / std,
         least_mu=(tally.least_mu - mean) / std,

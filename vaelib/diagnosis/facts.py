@@ -53,11 +53,13 @@ class Finding:
 class Facts:
     """All that was measured; lengths are (latent,), a probe or a weight may be missing.
 
-    In units of the prior: a variable of N(m, s²) is shifted by m and divided by s.
+    In units of the prior: a variable of N(m, s²) is shifted by m and divided by s. Of spatial
+    codes there is a row for each of the ``positions`` of an image, and a KL for all of them.
     """
 
     images: int
     rows: int
+    positions: int
     broken: Tensor
     mean: Tensor
     least_mu: Tensor

@@ -23,7 +23,7 @@ def noise_ratio(f: Facts) -> float | None:
     """What noise costs the variables that speak, times ½ Σ (1 − σ²): the β that the codes imply."""
     if f.probe is None or not f.speaking.any():
         return None
-    expected = 0.5 * (1 - f.sigma2[f.speaking]).clamp(min=0).sum()
+    expected = 0.5 * f.positions * (1 - f.sigma2[f.speaking]).clamp(min=0).sum()
     return (f.probe.noise_cost[f.speaking].sum() / (expected + 0.01)).item()
 
 
@@ -77,7 +77,7 @@ def log_sigma(f: Facts) -> Finding | None:
     if surplus is None or surplus < TIMES or int(speaks.sum()) < 3 or f.probe is None:
         return None
     cost, sigma2, sigma4 = f.probe.noise_cost[speaks], f.sigma2[speaks], f.sigma4[speaks]
-    cost = cost.clamp(min=1e-3)
+    cost = cost.clamp(min=1e-3) / f.positions
     # What one variable's noise costs, times what it should: with σ², and with σ⁴ in its place.
     as_told = (cost / (0.5 * (1 - sigma2)).clamp(min=0.02)).log()
     squared = (cost * sigma2 / (0.5 * (1 - sigma4)).clamp(min=0.02)).log()
