@@ -45,12 +45,14 @@ sys.meta_path[:] = map(Hiding, sys.meta_path)
 
 CORE = """
 import sys, torch, vaelib
-from vaelib import VAE, elbo, encode_images, fit, latent_statistics
+from vaelib import VAE, diagnose, elbo, encode_images, fit, latent_statistics
 assert vaelib.__file__.startswith({place!r}), vaelib.__file__
 images = torch.rand(64, 1, 28, 28)
 model = VAE((1, 28, 28), (32,), 4)
 fit(model, images, lambda x, epoch: -elbo(model, x).mean(), epochs=1, batch_size=32)
 assert latent_statistics(*encode_images(model, images)).kl.isfinite().all()
+whole = {{"encode": model.encode, "decode": model.decoder, "likelihood": model.likelihood}}
+assert diagnose(data=images, **whole).findings
 heavy = {{"joblib", "yaml", "IPython", "safetensors", "attrs", "matplotlib", "torchvision", "tqdm"}}
 assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
 """
@@ -151,5 +153,7 @@ def test_a_run_of_ones_own_goes_to_the_cache_and_not_among_the_packages(
 def test_the_wheel_has_all_modules_and_nothing_else(wheel: Path) -> None:
     files = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert files == {
-        str(path.relative_to(ROOT)) for path in (ROOT / "vaelib").rglob("*") if path.suffix == ".py"
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "vaelib").rglob("*")
+        if path.suffix in (".py", ".toml")
     }
