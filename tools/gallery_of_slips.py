@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 from correct_networks import CORRECT, inputs
-from slips import SLIPS, Typical
+from slips import SLIPS, UNSEEN, Typical
 from torch import Tensor
 
 from vaelib import Diagnosis, diagnose, load, to_pixels
@@ -41,6 +41,7 @@ class Case(NamedTuple):
 
 CASES = (
     *(Case(slip.__name__, "slips", slip, EPOCHS) for slip in SLIPS),
+    *(Case(slip.__name__, "unseen", slip, EPOCHS) for slip in UNSEEN),
     *(Case(name, "correct", network, epochs) for name, (network, epochs) in CORRECT.items()),
 )
 
@@ -117,7 +118,10 @@ def row(case: Case, losses: list[float], diagnosis: Diagnosis) -> dict[str, Any]
         "active": sum(diagnosis.table["active"]),
         "variables": len(diagnosis.table["active"]),
     }
-    if case.group == "slips":
+    sums = [s for s, on in zip(*(diagnosis.table[k] for k in ("sum", "active")), strict=True) if on]
+    if sums:  # Var μ + mean σ², of the active variables
+        result["sums"] = [float(f"{bound:.4g}") for bound in (min(sums), max(sums))]
+    if case.group != "correct":
         result |= {"line": case.network.line, "right": list(case.network.right)}
     if diagnosis.findings:
         first = diagnosis.findings[0]

@@ -45,7 +45,7 @@ class Typical(nn.Module):
         return self.encode(x)
 
 
-# --- in the noise ----------------------------------------------------------------------------------
+# --- in the noise ---------------------------------------------------------------------------------
 
 
 class NoSampling(Typical):
@@ -98,7 +98,7 @@ class OneDraw(Typical):
         return mu + (0.5 * logvar).exp() * torch.randn(len(mu), 1)
 
 
-# --- in what is handed over ------------------------------------------------------------------------
+# --- in what is handed over -----------------------------------------------------------------------
 
 
 class HandsLogSigma(Typical):
@@ -134,7 +134,7 @@ class HandsSwapped(Typical):
         return logvar, mu
 
 
-# --- in the encoder --------------------------------------------------------------------------------
+# --- in the encoder -------------------------------------------------------------------------------
 
 
 class OneLayer(Typical):
@@ -180,7 +180,7 @@ class Detached(Typical):
         return super().sample(mu, logvar).detach()
 
 
-# --- in the loss -----------------------------------------------------------------------------------
+# --- in the loss ----------------------------------------------------------------------------------
 
 
 class MeanOverPixels(Typical):
@@ -239,9 +239,22 @@ class KLOfLogSigma(Typical):
         return bce + kl(mu, 2 * logvar).sum()
 
 
+# --- what codes and decoder do not betray ---------------------------------------------------------
+
+
+class SharedDraw(Typical):
+    """One draw for all images of a batch: for each image alone the noise is right."""
+
+    line = "eps = torch.randn(mu.shape[1])"
+
+    def sample(self, mu: Tensor, logvar: Tensor) -> Tensor:
+        return mu + (0.5 * logvar).exp() * torch.randn(mu.shape[1])
+
+
 SLIPS: tuple[type[Typical], ...] = (
     *(NoSampling, ExpLogvar, PlainLogvar, Uniform, OneDraw),
     *(HandsLogSigma, HandsVariance, HandsSwapped),
     *(OneLayer, Softplus, ReluMean, Detached),
     *(MeanOverPixels, MeanOverVariables, WrongSign, NoMean, KLOfLogSigma),
 )
+UNSEEN: tuple[type[Typical], ...] = (SharedDraw,)
