@@ -220,7 +220,7 @@ class WrongSign(Typical):
 class NoMean(Typical):
     """A KL without its μ²."""
 
-    line = "kl = -0.5 * (1 + logvar - logvar.exp())"
+    line = "kl = 0.5 * (logvar.exp() - logvar - 1)"
     right = ("kl_formula",)
 
     def loss(self, x: Tensor, output: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
@@ -231,7 +231,7 @@ class NoMean(Typical):
 class KLOfLogSigma(Typical):
     """A KL written for log σ: it charges for 2 logvar."""
 
-    line = "kl = -0.5 * (1 + 2*logvar - mu**2 - (2*logvar).exp())"
+    line = "kl = 0.5 * (mu**2 + (2*logvar).exp() - 2*logvar - 1)"
     right = ("kl_formula",)
 
     def loss(self, x: Tensor, output: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
