@@ -54,6 +54,7 @@ COLLAPSE = ("collapse_weight", "collapse_variance", "collapse_decoder", "collaps
 MISFIT = ("other_noise", "weight_by_noise")
 EXPLAINED = {
     **dict.fromkeys((*NOISE, "log_sigma", "mean_not_priced"), (*MISFIT, *FOLLOWS)),
+    "variance_as_logvar": ("no_noise", *MISFIT, *FOLLOWS),
     **dict.fromkeys(MISFIT, FOLLOWS),
     **dict.fromkeys(COLLAPSE, FOLLOWS),
     "kl_sign": ("exploded", "kl_formula", "weight", *MISFIT, *FOLLOWS),
