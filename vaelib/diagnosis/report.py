@@ -6,6 +6,7 @@ import html
 import json
 import math
 from dataclasses import asdict, dataclass, field
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from vaelib.diagnosis.facts import Finding
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VERSION = 1  # of what `Diagnosis.to_dict` returns; a new field does not change it
-BOOK = ""  # address of the book, where it is known
+WIDTH = 88  # of a line that is printed
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Diagnosis:
                 f", of which {t['mutual_information']:.2f} ± {t['information_error']:.2f} "
                 f"information (at most {t['information_ceiling']:.2f} can be seen)"
             )
+        lines = wrap(lines[0], WIDTH)
         if t.get("inference_gap") is not None:
             lines.append(f"inference gap {t['inference_gap']:.2f} nats")
         if t.get("beta") is not None:
@@ -103,11 +105,13 @@ class Diagnosis:
             return ["Nothing was found: no slip, no collapse, no doubt about the numbers."]
         lines = []
         for i, finding in enumerate(self.findings, 1):
-            lines += [
-                f"{i}. {finding.what} ({finding.sure}).",
-                f"   Evidence: {finding.evidence}.",
-                f"   {finding.to_do} See the chapter {finding.chapter}.",
-            ]
+            parts = (
+                f"{finding.what} ({finding.sure}).",
+                f"Evidence: {finding.evidence}.",
+                f"{finding.to_do} See the chapter {finding.chapter}.",
+            )
+            for part, start in zip(parts, (f"{i}. ", "   ", "   "), strict=True):
+                lines += wrap(part, WIDTH, initial_indent=start, subsequent_indent="   ")
         return lines
 
     def _repr_html_(self) -> str:
@@ -148,18 +152,18 @@ class Diagnosis:
         left.bar(range(len(order)), sigma2, bottom=var_mu, alpha=0.4, label="mean σ²")
         left.axhline(1, color="black", lw=0.8, ls="--")
         left.set(xlabel="variables, by KL", ylabel="their sum is 1 by the law")
-        if len(order) <= 32:
-            left.set_xticks(range(len(order)), map(str, order), fontsize=7)
+        left.set_xticks(range(len(order)) if len(order) <= 12 else [])
+        if len(order) <= 12:
+            left.set_xticklabels(map(str, order))
         left.legend()
         if gains:
             right = axes[0, 1]
             kl = self.table["kl"]
-            right.plot(kl, [max(gain, 1e-3) for gain in gains], "o", mfc="none")
+            seen = [[max(value, 1e-3) for value in values] for values in (kl, gains)]
+            right.plot(*seen, "o", mfc="none")
             top = max([*kl, 1])
             right.plot([1e-3, top], [1e-3, top], color="black", lw=0.8, ls="--")
-            right.set(
-                xlabel="KL: price (nats)", ylabel="gain (nats)", xscale="symlog", yscale="log"
-            )
+            right.set(xlabel="KL: price (nats)", ylabel="gain (nats)", xscale="log", yscale="log")
         return figure
 
 
