@@ -35,8 +35,7 @@ SKIPPED = {
 SKIPPED_CLASSES = {"byline", "explorable-stage", "headerlink", "label", "opening-picture"}
 # Names that are nowhere else: reconstruction_gain, MissingRunError.
 IDENTIFIER = re.compile(r"\b(?:[A-Za-z]\w*_\w+|[A-Z]+[a-z]\w*[A-Z]\w*)")
-# A claim as its chapter prints it: it stands on the scoreboard too, with its reason.
-PRINTED_CLAIM = re.compile(r"^[✓✗] (?:holds|FAILS).*$", re.MULTILINE)
+ENTRY = 300  # letters of an entry of the API: what it is for, and not all that it takes
 NUMBER = re.compile(r"[\d\s.,()e+−-]+")
 TERM = "glossary.html#term-"
 GREEK = ("alpha", "beta", "delta", "epsilon", "eta", "theta", "lambda", "mu", "pi", "sigma", "phi")
@@ -113,7 +112,7 @@ class Reader(HTMLParser):
         elif self.within("entry") or (self.within("title") and not self.current.titled):
             self.current.title += data
         elif not (self.within("cell") and NUMBER.fullmatch(data)):
-            self.current.text += PRINTED_CLAIM.sub("", data)
+            self.current.text += data
 
 
 def meaning(tag: str, anchor: str | None, classes: set[str]) -> str:
@@ -171,7 +170,9 @@ def write_data(app: Sphinx, error: Exception | None) -> None:
             introduced = one.terms - known if app.env.toc_secnumbers.get(name) else set()
             known |= introduced
             text, title = " ".join(one.text.split()), " ".join(one.title.split())
-            title = title.partition("(")[0] if title.startswith("vaelib.") else title
+            if title.startswith("vaelib."):
+                title = title.partition("(")[0]
+                text = shorten(text, ENTRY, placeholder=" …")
             code = " ".join(sorted(one.code))
             title = title or shorten(text, 70, placeholder=" …")
             sections.append([one.anchor, title, text, code, sorted(introduced)])
