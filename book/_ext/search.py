@@ -35,6 +35,8 @@ SKIPPED = {
 SKIPPED_CLASSES = {"byline", "explorable-stage", "headerlink", "label", "opening-picture"}
 # Names that are nowhere else: reconstruction_gain, MissingRunError.
 IDENTIFIER = re.compile(r"\b(?:[A-Za-z]\w*_\w+|[A-Z]+[a-z]\w*[A-Z]\w*)")
+# A claim as its chapter prints it: it stands on the scoreboard too.
+PRINTED_CLAIM = re.compile(r"^[✓✗] (?:holds|FAILS).*$", re.MULTILINE)
 ENTRY = 300  # letters of an entry of the API: what it is for, and not all that it takes
 NUMBER = re.compile(r"[\d\s.,()e+−-]+")
 TERM = "glossary.html#term-"
@@ -112,7 +114,7 @@ class Reader(HTMLParser):
         elif self.within("entry") or (self.within("title") and not self.current.titled):
             self.current.title += data
         elif not (self.within("cell") and NUMBER.fullmatch(data)):
-            self.current.text += data
+            self.current.text += PRINTED_CLAIM.sub("", data)
 
 
 def meaning(tag: str, anchor: str | None, classes: set[str]) -> str:
