@@ -37,7 +37,7 @@ SKIPPED_CLASSES = {"byline", "explorable-stage", "headerlink", "label", "opening
 IDENTIFIER = re.compile(r"\b(?:[A-Za-z]\w*_\w+|[A-Z]+[a-z]\w*[A-Z]\w*)")
 # A claim as its chapter prints it: it stands on the scoreboard too.
 PRINTED_CLAIM = re.compile(r"^[✓✗] (?:holds|FAILS).*$", re.MULTILINE)
-ENTRY = 300  # letters of an entry of the API: what it is for, and not all that it takes
+ENTRY = 200  # letters of an entry of the API: what it is for, and not all that it takes
 NUMBER = re.compile(r"[\d\s.,()e+−-]+")
 TERM = "glossary.html#term-"
 GREEK = ("alpha", "beta", "delta", "epsilon", "eta", "theta", "lambda", "mu", "pi", "sigma", "phi")
