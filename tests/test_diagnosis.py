@@ -281,6 +281,12 @@ def test_a_slip_is_seen_in_the_codes_alone(code):
     assert faults(handed_over(*HANDED[code]))[0] == code
 
 
+@pytest.mark.parametrize(("power", "quantity"), [(1, "σ²"), (0.5, "σ")])
+def test_which_of_variance_and_deviation_was_handed_over(power, quantity):
+    (first, *_) = handed_over(lambda mu, _: mu, lambda _, logvar: (power * logvar).exp()).findings
+    assert f"is {quantity} itself" in first.what
+
+
 def test_rows_with_nan_are_left_out_and_named():
     mu, logvar = codes()
     mu[7, 2] = math.nan

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from vaelib.diagnosis.facts import LIKELY, Facts, Finding, found
@@ -36,12 +38,19 @@ def swapped(f: Facts) -> Finding | None:
 
 
 def variance_as_logvar(f: Facts) -> Finding | None:
-    """σ² handed over as log σ²: it is never negative."""
+    """σ² or σ handed over as log σ²: it is never negative."""
     if not (f.lowest >= 0).all():
         return None
-    law, lowest = f.var_mu + f.logvar_mean, f.lowest.min()
+    lowest, squares = f.lowest.min(), f.logvar_mean.square() + f.logvar_std.square()
+    readings = {
+        ("σ²", "variance", ""): f.var_mu + f.logvar_mean,
+        ("σ", "std", " square"): f.var_mu + squares,
+    }
+    # The law of variances tells which of the two it is.
+    (quantity, name, square), law = min(readings.items(), key=lambda item: middle(item[1] - 1))
     if middle(law - 1) < 0.25 and (f.logvar_mean[~f.active] > 0.5).all():
-        return found("variance_as_logvar", LIKELY, lowest=lowest, law=law.median())
+        words: dict[str, Any] = {"quantity": quantity, "name": name, "square": square}
+        return found("variance_as_logvar", LIKELY, lowest=lowest, law=law.median(), **words)
     if not f.speaking.any() or (f.highest.max() == 0 and no_noise(f) is not None):
         return None  # it went there of itself
     return found("variance_at_least_one", LIKELY, lowest=lowest, laws=laws(f))
