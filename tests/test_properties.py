@@ -205,6 +205,9 @@ ELSEWHERE = {
     "PrincipalComponents",
     "nearest",
     "empty_and_missed",
+    "diagnose",
+    "Diagnosis",
+    "Finding",
 }
 
 

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import torch
 from correct_networks import CORRECT, inputs
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from slips import SLIPS, UNSEEN, Typical
 from torch import Tensor
 
@@ -57,16 +59,16 @@ def train(case: Case, dataset: str) -> tuple[Typical, list[float]]:
     """A trained network, and its mean loss per image in each epoch."""
     torch.manual_seed(SEED)
     model = case.network()
-    path = KEPT / f"{dataset}-{case.name}-{fingerprint(case)}.pt".replace(" ", "-")
+    path = KEPT / f"{dataset}-{case.name}-{fingerprint(case)}.safetensors".replace(" ", "-")
     if path.exists():
-        kept = torch.load(path)
-        model.load_state_dict(kept["weights"])
-        return model, kept["losses"]
+        model.load_state_dict(load_file(path))
+        with safe_open(path, "pt") as kept:
+            return model, json.loads(kept.metadata()["losses"])
     data = inputs(case.network, *pixels(dataset, "train", IMAGES))
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     losses = [epoch(model, data, optimiser) for _ in range(case.epochs)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"weights": model.state_dict(), "losses": losses}, path)
+    save_file(model.state_dict(), path, {"losses": json.dumps(losses)})
     return model, losses
 
 
