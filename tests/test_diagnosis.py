@@ -115,6 +115,8 @@ def test_the_second_of_a_pair_may_be_named(spread):
 BAD = [
     (lambda: diagnose(MU), TypeError, "diagnose"),
     (lambda: diagnose(MU, LOGVAR, std=STD), TypeError, "diagnose"),
+    (lambda: diagnose(MU, LOGVAR, decode=len), TypeError, "diagnose"),
+    (lambda: diagnose(encode=len, data=MU, loss=len), TypeError, "loss"),
     (lambda: diagnose(encode=lambda x: (x, x)), TypeError, "diagnose"),
     (lambda: diagnose(MU, LOGVAR[:3]), ValueError, "mu and logvar"),
     (lambda: diagnose(MU[0], LOGVAR[0]), ValueError, "mu and logvar"),
@@ -295,6 +297,14 @@ def test_rows_with_nan_are_left_out_and_named():
     assert found.findings[0].variables == (2,)
     keep = torch.arange(600) != 7
     the_same(found, diagnose(mu[keep], logvar[keep]))
+
+
+def test_a_first_piece_without_a_finite_row_is_counted_too():
+    mu, logvar = codes(10_600)
+    mu[:10_000] = math.nan
+    found = diagnose(mu, logvar)
+    assert "10000 of 10600 rows" in found.findings[0].evidence
+    the_same(found, diagnose(mu[10_000:], logvar[10_000:]))
 
 
 def test_few_rows_and_an_information_at_its_ceiling_are_said():

@@ -59,7 +59,7 @@ def image_batches(model: Any, images: Images) -> Iterator[Tensor]:
     if isinstance(images, Iterator):
         raise TypeError("images: expected what can be read twice, got an iterator")
     parameters = (weight for module in _modules(model) for weight in module.parameters())
-    like = next(parameters, torch.zeros(()))
+    like = next(parameters, torch.zeros((), dtype=torch.float32))
     pixels = (
         to_pixels(batch[0] if isinstance(batch, tuple | list) else batch, like.dtype)
         for batch in images

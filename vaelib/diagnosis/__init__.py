@@ -122,21 +122,22 @@ def diagnose(
     tally = Tally(_checked_prior(prior))
     model, probed = None, []
     if mu is not None:
-        if encode is not None or len(named) != 1:
+        of_a_model = (encode, decode, data, likelihood, loss)
+        if any(part is not None for part in of_a_model) or len(named) != 1:
             raise TypeError("diagnose: expected mu with one of logvar, variance and std; or encode")
         tally.add_arrays(mu, given[named[0]], named[0])
     else:
         if encode is None or data is None or named:
             raise TypeError("diagnose: expected mu and logvar, or encode and data")
+        if loss is not None and decode is None:
+            raise TypeError("loss: expected decode and likelihood with it")
         model = Foreign(encode, decode, likelihood, spread)
         with model.evaluating():
             probed = read(model, data, tally, progress)
     facts = _facts(tally)
-    if model is not None and decode is not None and tally.rows:
+    if model is not None and decode is not None:
         with model.evaluating():
             _probe(facts, model, probed, tally, loss, progress)
-    elif loss is not None:
-        raise TypeError("loss: expected decode and likelihood with it")
     found = [finding for look in ORDER if (finding := look(facts)) is not None]
     explained = {code for finding in found for code in EXPLAINED.get(finding.code, ())}
     found = [finding for finding in found if finding.code not in explained]
@@ -165,7 +166,7 @@ def _facts(tally: Tally) -> Facts:
         broken=tally.broken,
         mean=(tally.mean - mean) / std,
         least_mu=(tally.least_mu - mean) / std,
-        var_mu=tally.products.diagonal() / n / std**2,
+        var_mu=tally.squares / n / std**2,
         sigma2=tally.sigma2 / n / std**2,
         sigma4=tally.sigma4 / n / std**4,
         kl=tally.kl / n * tally.positions,

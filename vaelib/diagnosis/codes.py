@@ -115,14 +115,14 @@ class Tally:
 
     def add(self, mu: Tensor, logvar: Tensor) -> None:
         """Count one piece, (n, latent) or (n, channels, ...)."""
-        if self.rows == 0:
+        if self.images == 0:
             self.latent, self.positions = mu.shape[1], mu[0, 0].numel()
             zero = torch.zeros(self.latent, dtype=torch.float64)
             self.broken, self.mean, self.kl, self.sigma2 = (zero.clone() for _ in range(4))
             self.sigma4, self.logvar, self.logvar2 = (zero.clone() for _ in range(3))
             self.lowest, self.highest = zero + float("inf"), zero - float("inf")
             self.least_mu = zero + float("inf")
-            self.products = torch.zeros(self.latent, self.latent, dtype=torch.float64)
+            self.squares = zero.clone()
         if mu.shape[1] != self.latent:
             raise ValueError(f"mu: expected {self.latent} variables, got {mu.shape[1]}")
         self.images += len(mu)
@@ -139,7 +139,7 @@ class Tally:
         # Chan et al. 1979: sums of squares about the mean, so that no digit is lost.
         shift, total = mu.mean(0) - self.mean, self.rows + n
         centred = mu - mu.mean(0)
-        self.products += centred.T @ centred + torch.outer(shift, shift) * (self.rows * n / total)
+        self.squares += centred.square().sum(0) + shift.square() * (self.rows * n / total)
         self.mean += shift * (n / total)
         self.rows = total
         self.least_mu = torch.minimum(self.least_mu, mu.amin(0))

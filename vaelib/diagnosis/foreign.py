@@ -72,8 +72,6 @@ class Foreign:
 
     def batches(self, data: Any) -> Iterator[Batch]:
         """The data in pieces, as pixels where the model is: each with what comes with it."""
-        if isinstance(data, Iterator):
-            raise TypeError("data: expected what can be read twice, got an iterator")
         if isinstance(data, Tensor | np.ndarray):
             data = (data,)
         if isinstance(data, tuple):

@@ -28,7 +28,7 @@ def shown(parts: Iterable[T], what: str, progress: bool) -> Iterable[T]:
 
 def read(model: Foreign, data: Any, tally: Tally, progress: bool) -> list[Batch]:
     """Encode all data; return a random sample of it, for what needs the decoder."""
-    random, kept = torch.Generator().manual_seed(0), []
+    random = torch.Generator().manual_seed(0)
     lowest: list[tuple[Tensor, Batch]] = []
     with torch.no_grad():
         for batch in shown(model.batches(data), "encoding", progress):
@@ -39,8 +39,7 @@ def read(model: Foreign, data: Any, tally: Tally, progress: bool) -> list[Batch]
             lowest.append((keys, batch))
             if sum(len(k) for k, _ in lowest) > 4 * limit:
                 lowest = _smallest(lowest, limit)
-        kept = [batch for _, batch in _smallest(lowest, limit)]
-    return kept
+    return [batch for _, batch in _smallest(lowest, limit)]
 
 
 def _smallest(parts: list[tuple[Tensor, Batch]], limit: int) -> list[tuple[Tensor, Batch]]:
