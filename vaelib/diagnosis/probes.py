@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vaelib.diagnosis.foreign import Batch, Foreign, log_prob
-from vaelib.objectives import gaussian_kl
+from vaelib.objectives import gaussian_kl, sample_posterior
 
 DRAWS = 2  # of z for each image, where noise is tried
 SEED = 91_019  # of noise: data may have been drawn with 0 or 1, and must not go with it
@@ -51,7 +51,6 @@ class Probe:
     drawn: float
     other_way: float
     baseline: float
-    images: int
     gap: float = math.nan
     kl_then: float = math.nan
     quiet: Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -100,8 +99,7 @@ class Prober:
         generator = torch.Generator().manual_seed(SEED + seed)
 
         def change(mu: Tensor, logvar: Tensor) -> Tensor:
-            noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype).to(mu.device)
-            z = mu + (0.5 * logvar).exp() * noise
+            z = sample_posterior(mu, logvar, generator)
             if which is not None:
                 kept = z[:, list(which)]
                 z = mu.clone()
@@ -128,7 +126,6 @@ class Prober:
                 drawn=self.drawn(),
                 other_way=self.average(lambda _, logvar: logvar),
                 baseline=self.baseline(),
-                images=self.images,
                 quiet=quiet,
             )
             if quiet.any():
