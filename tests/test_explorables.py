@@ -451,7 +451,7 @@ def test_a_bet_is_placed_before_and_told_after(desk: Desk) -> None:
     assert "4 of 16 bets" in it.section.locator(".tug-score").inner_text()
     it.set(moment=len(data["step"]) - 1)
     told = it.section.locator(".tug-score").inner_text()
-    assert "You bet on 4, and 3 of them lived." in told
+    assert "You bet on 4, and 3 of them lived (by chance 1.8)." in told
     assert ", ".join(map(str, survivors[3:])) in told
     assert it.section.locator(".tug-bet input").first.is_disabled()
     it.choose("survivors first")
@@ -526,6 +526,8 @@ def test_what_is_left_of_the_digits_is_what_the_optimum_keeps(desk: Desk) -> Non
         found = torch.tensor(it.section.evaluate(REBUILT)).view(10, 1, 28, 28)
         right = tool.rebuilt(kept("water-level"), beta)
         assert (found / 255 - right).abs().max() < LEVEL
+        keep = {0.3: "35 directions keep", 1.0: "12 directions keep", 10.0: "their mean keeps"}[beta]
+        assert keep in it.section.locator(".water-caption").inner_text()
     assert (found == found[:1]).all()  # the mean of all images: nothing is left
     it.choose("toy")
     assert not it.section.locator(".water-digits").is_visible()

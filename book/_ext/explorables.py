@@ -6,6 +6,10 @@ can touch. Where scripts are off, and in print, there is the picture, ``NAME.png
 Where they are on, ``NAME.js`` puts something to touch in its place, with the numbers of
 ``NAME.data.js``, and the text is seen. The option ``open`` is for explorables that have an answer:
 it is shown at once. Pages without explorables load none of it.
+
+``{moves}`words <NAME#key=value&...>``: a link of the text that moves the explorable NAME of its
+page. What stands behind ``#`` is what the address of the page would hold. Without scripts the link
+leads to the figure, which has an anchor for each of them.
 """
 
 import struct
@@ -15,9 +19,11 @@ from typing import ClassVar
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util import logging
+from sphinx.util.docutils import ReferenceRole, SphinxDirective
 
 FOLDER = "explorables"
+logger = logging.getLogger(__name__)
 # Until the script is there the picture keeps its place, at the height of what replaces it. If the
 # script never comes, the picture stays as it is.
 WAIT = (
@@ -34,6 +40,29 @@ class explorable(nodes.General, nodes.Element):
 
 class still(nodes.General, nodes.Element):
     """Its picture, by day and by night."""
+
+
+class moves(nodes.Inline, nodes.TextElement):
+    """A link that moves an explorable of its page."""
+
+
+class Moves(ReferenceRole):
+    """The role."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Part the target into the explorable and its state."""
+        name, _, state = self.target.partition("#")
+        link = moves(self.rawtext, self.title, name=name, state=state)
+        self.set_source_info(link)
+        return [link], []
+
+
+def check_moves(app: Sphinx, doctree: nodes.document) -> None:
+    """Complain of a link to what is not on its page, or that says nothing."""
+    names = {node["name"] for node in doctree.findall(explorable)}
+    for link in doctree.findall(moves):
+        if link["name"] not in names or "=" not in link["state"]:
+            logger.warning("moves: no explorable %s here, or no state", link, location=link)
 
 
 class Explorable(SphinxDirective):
@@ -82,6 +111,12 @@ def visit(translator: nodes.NodeVisitor, node: explorable) -> None:
         f'<section class="explorable" data-explorable="{name}"{answered} '
         f'aria-label="Explorable: {label}">{WAIT}<div class="explorable-stage"></div>'
     )
+    links = translator.document.findall(moves)
+    for state in sorted({link["state"] for link in links if link["name"] == name}):
+        anchor = translator.attval(state)  # type: ignore[attr-defined]
+        translator.body.append(  # type: ignore[attr-defined]
+            f'<span class="explorable-moment" id="{anchor}"></span>'
+        )
 
 
 def depart(translator: nodes.NodeVisitor, node: explorable) -> None:
@@ -100,6 +135,21 @@ def visit_still(translator: nodes.NodeVisitor, node: still) -> None:
         "</picture>"
     )
     raise nodes.SkipNode
+
+
+def visit_moves(translator: nodes.NodeVisitor, node: moves) -> None:
+    """The link, with a hint at what it does."""
+    state = translator.attval(node["state"])  # type: ignore[attr-defined]
+    label = node["name"].replace("-", " ")
+    translator.body.append(  # type: ignore[attr-defined]
+        f'<a class="moves" href="#{state}" data-moves="{node["name"]}" '
+        f'title="Show this in the figure: {label}">'
+    )
+
+
+def depart_moves(translator: nodes.NodeVisitor, node: moves) -> None:
+    """Close it."""
+    translator.body.append("</a>")  # type: ignore[attr-defined]
 
 
 def load_scripts(
@@ -123,5 +173,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("explorable", Explorable)
     app.add_node(explorable, html=(visit, depart))
     app.add_node(still, html=(visit_still, depart))
+    app.add_node(moves, html=(visit_moves, depart_moves))
+    app.add_role("moves", Moves())
+    app.connect("doctree-read", check_moves)
     app.connect("html-page-context", load_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

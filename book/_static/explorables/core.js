@@ -60,9 +60,34 @@ var Explorables = (function () {
   var living = [];
   var waiting;
 
-  function fragment() {
-    var text = location.hash.slice(1);
+  function fragment(hash) {
+    var text = (hash || location.hash).slice(1);
     return new Map(new URLSearchParams(text.includes("=") ? text : ""));
+  }
+
+  // What the address holds, with what the reader has changed since.
+  function current() {
+    var values = fragment();
+    living.forEach(function (section) {
+      var written = section.explorable.address.write();
+      Object.keys(written).forEach(function (key) {
+        if (written[key] === null) values.delete(key);
+        else values.set(key, written[key]);
+      });
+    });
+    return values;
+  }
+
+  // `how` is "replaceState" or "pushState".
+  function write(values, how) {
+    var text = Array.from(values, function (pair) {
+      return pair[0] + "=" + encodeURIComponent(pair[1]).replace(/%2C/g, ",");
+    }).join("&");
+    try {
+      history[how](history.state, "", text ? "#" + text : location.pathname + location.search);
+    } catch (error) {
+      // A page from disk, in a browser that forbids it: the address stays as it is.
+    }
   }
 
   function restore(section) {
@@ -79,28 +104,48 @@ var Explorables = (function () {
   function remember() {
     clearTimeout(waiting);
     waiting = setTimeout(function () {
-      var values = fragment();
-      living.forEach(function (section) {
-        var written = section.explorable.address.write();
-        Object.keys(written).forEach(function (key) {
-          if (written[key] === null) values.delete(key);
-          else values.set(key, written[key]);
-        });
-      });
-      var text = Array.from(values, function (pair) {
-        return pair[0] + "=" + encodeURIComponent(pair[1]).replace(/%2C/g, ",");
-      }).join("&");
-      try {
-        history.replaceState(history.state, "", text ? "#" + text : location.pathname + location.search);
-      } catch (error) {
-        // A page from disk, in a browser that forbids it: the address stays as it is.
-      }
+      write(current(), "replaceState");
     }, 250);
   }
 
   window.addEventListener("hashchange", function () {
     living.forEach(restore);
   });
+
+  // A link of the text that moves an explorable (the role `moves`). It sets what it names and leaves
+  // the rest as the reader has it, a bet for instance. Without this its anchor leads to the figure.
+  document.addEventListener("click", function (event) {
+    var link = event.target.closest("a[data-moves]");
+    var section = living.find(function (section) {
+      return link && section.dataset.explorable === link.dataset.moves;
+    });
+    if (!section || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    clearTimeout(waiting);
+    var values = current();
+    fragment(link.hash).forEach(function (value, key) {
+      values.set(key, value);
+    });
+    section.explorable.address.read(values);
+    write(values, "pushState");
+    offerWayBack(section, link);
+    section.scrollIntoView();
+  });
+
+  // A button on the explorable that leads back to the link.
+  function offerWayBack(section, link) {
+    document.querySelectorAll(".explorable-back").forEach(function (old) {
+      old.remove();
+    });
+    var back = button("↩\ufe0e back to the text", function () {
+      back.remove();
+      link.scrollIntoView({ block: "center" });
+      link.focus({ preventScroll: true });
+    });
+    back.classList.add("explorable-back");
+    section.prepend(back);
+    back.focus({ preventScroll: true });
+  }
 
   // A number from the address, or what stands in its place if it is none; within bounds.
   function within(text, least, most, otherwise) {

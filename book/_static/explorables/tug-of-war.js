@@ -34,6 +34,7 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
   var bets = variables.map(function () {
     return false;
   });
+  var looked = []; // rows that a link of the text points at
   var seen = false; // whether the reader has seen what becomes of them; then bets are closed
 
   // --- what is on the stage -----------------------------------------------------------------------
@@ -175,7 +176,7 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
       );
     });
     chart.append(
-      text(0, 16, "tick", "start", "bet"),
+      text(0, 16, "tick", "start", "who lives?"),
       text(middle, foot + 16, "tick", "middle", "nats, logarithmic"),
       text(share(0), foot + 16, "tick", "start", "variance, linear"),
       text(rope(0) - 8, 16, "name kl", "end", "← KL"),
@@ -270,6 +271,7 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
   function show() {
     variables.forEach(function (j) {
       var row = rows[j];
+      labels[j].classList.toggle("is-looked", looked.indexOf(j) >= 0);
       var mu = data.mu_variance[moment][j];
       var sum = mu + data.mean_variance[moment][j];
       stretch(row.kl, rope(0), rope(-data.kl[moment][j]));
@@ -309,13 +311,19 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
     var words =
       living.length + " of " + variables.length + " variables in use; KL in all " + all.toFixed(1) +
       " nats; " + loss;
-    answer.textContent = words + (lost.length ? " ◂" : "");
+    var near = looked.map(function (j) {
+      var measured = [data.gain[moment][j], data.kl[moment][j]].map(function (nats) {
+        return Explorables.fixed(nats, 2);
+      });
+      return "; variable " + j + " brings " + measured[0] + " nats and costs " + measured[1];
+    });
+    answer.textContent = words + (lost.length ? " ◂" : "") + near.join("");
     chart.setAttribute(
       "aria-label",
       "Minibatch " + data.step[moment] + ": " + words +
         ". In use: " + (living.join(", ") || "none") + ". At a loss: " + (lost.join(", ") || "none") + "."
     );
-    status.say(words);
+    status.say(words + near.join(""));
   }
 
   // Before the end: how many bets there are. Afterwards: what came of them.
@@ -330,7 +338,9 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
       ? chosen.length + " of " + variables.length + " bets placed. Now play."
       : "Bet: choose the rows of the variables that will live.";
     if (seen && chosen.length) {
-      words = "You bet on " + chosen.length + ", and " + (right.length || "none") + " of them lived.";
+      var blind = (chosen.length * survivors) / variables.length;
+      words = "You bet on " + chosen.length + ", and " + (right.length || "none") + " of them lived";
+      words += " (by chance " + blind.toFixed(1) + ").";
       words += missed.length
         ? " You did not see " + missed.length + " of the " + survivors + " survivors: " + missed.join(", ") + "."
         : " You saw all " + survivors + " survivors.";
@@ -350,8 +360,9 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
     return data.mu_variance[last][j] > USED;
   }
 
-  function go(at) {
+  function go(at, rows) {
     moment = at;
+    looked = rows || [];
     draw();
   }
 
@@ -406,7 +417,7 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
     pause();
     if (to.moment !== undefined) {
       slider.set(to.moment);
-      go(to.moment);
+      go(to.moment, to.looked);
     }
     if (to.bets !== undefined) {
       bets = variables.map(function (j) {
@@ -442,6 +453,7 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
         sorted: sorted,
         bets: placed(),
         seen: seen,
+        looked: looked,
         step: data.step[moment],
         kl: data.kl[moment],
         gain: data.gain[moment],
@@ -452,22 +464,24 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
     survivors: variables.filter(lives),
     set: set,
     address: {
-      // batch=1407, the minibatch; order=fate; bet=1,3,7
-      keys: ["batch", "order", "bet"],
+      // batch=1407, the minibatch; order=fate; bet=1,3,7; look=11, rows to be pointed at, which only
+      // a link says
+      keys: ["batch", "order", "bet", "look"],
       write: function () {
         return {
           batch: moment === FIRST_EPOCH ? null : String(data.step[moment]),
           order: sorted ? "fate" : null,
           bet: placed().join(",") || null,
+          look: null,
         };
       },
       read: function (values) {
         var step = Explorables.within(values.get("batch"), 0, data.step[last], data.step[FIRST_EPOCH]);
         set({
           bets: Explorables.members(values.get("bet"), variables.length),
-          seen: false,
           sorted: values.get("order") === "fate",
           moment: momentOf(step),
+          looked: Explorables.members(values.get("look"), variables.length),
         });
       },
     },

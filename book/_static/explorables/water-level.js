@@ -34,11 +34,14 @@ Explorables.register("water-level", function (stage, data, remember) {
     });
   }
 
-  function count(beta) {
-    var alive = spectrum.eigenvalues.filter(function (eigenvalue) {
+  function above(beta) {
+    return spectrum.eigenvalues.filter(function (eigenvalue) {
       return eigenvalue > beta * NOISE_VARIANCE;
-    });
-    return alive.length + " of " + spectrum.eigenvalues.length;
+    }).length;
+  }
+
+  function count(beta) {
+    return above(beta) + " of " + spectrum.eigenvalues.length;
   }
 
   function each(name) {
@@ -87,11 +90,12 @@ Explorables.register("water-level", function (stage, data, remember) {
   status.classList.add("unseen");
   var panel = html("div", { class: "water-chart" }, chart, surface);
   var digits = html("div", { class: "water-digits", role: "img" });
+  var caption = html("p", { class: "water-caption muted", "aria-hidden": "true" });
   slider.row.classList.add("water-slider");
   stage.append(
     slider.row,
     choice.group,
-    html("p", { class: "water-caption muted" }, "ten test digits, and what is left of them"),
+    caption,
     digits,
     panel,
     answer,
@@ -154,12 +158,15 @@ Explorables.register("water-level", function (stage, data, remember) {
 
   function showDigits() {
     var has = spectrum === data.spectra[0];
-    digits.style.visibility = digits.previousSibling.style.visibility = has ? "" : "hidden";
+    digits.style.visibility = caption.style.visibility = has ? "" : "hidden";
     if (!has) return;
     rebuilt.forEach(function (digit) {
       Explorables.paint(digit.canvas, rebuild(digit.code));
     });
-    digits.setAttribute("aria-label", "Ten test digits, 0 to 9; below each what " + count(beta) + " variables keep of it.");
+    var alive = above(beta);
+    var left = alive ? alive + (alive > 1 ? " directions keep" : " direction keeps") : "their mean keeps";
+    caption.textContent = "ten test digits, and what " + left + " of them";
+    digits.setAttribute("aria-label", "Ten test digits, 0 to 9; below each what " + left + " of it.");
   }
 
   // --- the chart ----------------------------------------------------------------------------------
