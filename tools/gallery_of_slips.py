@@ -18,8 +18,10 @@ from typing import Any, NamedTuple
 
 import torch
 from correct_networks import CORRECT, inputs
+from correct_networks import LATER as LATER_CORRECT
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from slips import LATER as LATER_SLIPS
 from slips import SLIPS, UNSEEN, Typical
 from torch import Tensor
 
@@ -45,6 +47,8 @@ CASES = (
     *(Case(slip.__name__, "slips", slip, EPOCHS) for slip in SLIPS),
     *(Case(slip.__name__, "unseen", slip, EPOCHS) for slip in UNSEEN),
     *(Case(name, "correct", network, epochs) for name, (network, epochs) in CORRECT.items()),
+    *(Case(slip.__name__, "later", slip, EPOCHS) for slip in LATER_SLIPS),
+    *(Case(name, "later correct", *of) for name, of in LATER_CORRECT.items()),
 )
 
 
@@ -53,6 +57,13 @@ def pixels(dataset: str, part: str, count: int) -> tuple[Tensor, Tensor]:
     data = load(dataset)
     images, labels = getattr(data, f"{part}_images"), getattr(data, f"{part}_labels")
     return to_pixels(images[:count]).flatten(1), labels[:count]
+
+
+def prepared(case: Case, x: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+    """What the network of a case is trained on."""
+    if hasattr(case.network, "prepared"):
+        return tuple(case.network.prepared(x, labels))
+    return inputs(case.network, x, labels)
 
 
 def train(case: Case, dataset: str) -> tuple[Typical, list[float]]:
@@ -64,7 +75,7 @@ def train(case: Case, dataset: str) -> tuple[Typical, list[float]]:
         model.load_state_dict(load_file(path))
         with safe_open(path, "pt") as kept:
             return model, json.loads(kept.metadata()["losses"])
-    data = inputs(case.network, *pixels(dataset, "train", IMAGES))
+    data = prepared(case, *pixels(dataset, "train", IMAGES))
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     losses = [epoch(model, data, optimiser) for _ in range(case.epochs)]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,8 +114,8 @@ def diagnosed(case: Case, dataset: str, model: Typical) -> Diagnosis:
     return diagnose(
         encode=model.handed,
         decode=model.decode,
-        data=inputs(case.network, *pixels(dataset, "test", TESTED)),
-        likelihood=model.likelihood,
+        data=prepared(case, *pixels(dataset, "test", TESTED)),
+        likelihood=model.likelihood or None,
         loss=model.loss,
     )
 
@@ -123,7 +134,7 @@ def row(case: Case, losses: list[float], diagnosis: Diagnosis) -> dict[str, Any]
     sums = [s for s, on in zip(*(diagnosis.table[k] for k in ("sum", "active")), strict=True) if on]
     if sums:  # Var μ + mean σ², of the active variables
         result["sums"] = [float(f"{bound:.4g}") for bound in (min(sums), max(sums))]
-    if case.group != "correct":
+    if "correct" not in case.group:
         result |= {"line": case.network.line, "right": list(case.network.right)}
     if diagnosis.findings:
         first = diagnosis.findings[0]
@@ -150,6 +161,9 @@ def main() -> None:
     for dataset, case, found in rows(sys.argv[1:]):
         table = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {}
         group = table.setdefault(dataset, {}).setdefault(case.group, {})
+        # What the diagnosis said before it had seen a network stays, whatever is mended after.
+        before = group.get(case.name, found)
+        found["first_try"] = before.get("first_try", before["findings"])
         group[case.name] = found
         # In the order of the cases, whatever was measured first.
         table[dataset][case.group] = {c.name: group[c.name] for c in CASES if c.name in group}
