@@ -333,10 +333,10 @@ BOUNDS = {"less": lambda v: v.clamp(min=-0.7), "more": lambda v: v.clamp(max=-0.
 @pytest.mark.parametrize("word", BOUNDS)
 def test_a_bound_on_the_variance_is_seen_where_codes_end(word):
     bounded = handed_over(lambda mu, logvar: mu, lambda mu, logvar: BOUNDS[word](logvar))
-    (finding,) = (f for f in bounded.findings if f.code == "bounded")
+    (finding,) = (f for f in bounded.findings if f.code == "clamped")
     assert f"can have {word} noise than σ² = 0." in finding.what
     free = handed_over(lambda mu, logvar: mu, lambda mu, logvar: logvar)
-    assert "bounded" not in faults(free)
+    assert "clamped" not in faults(free)
 
 
 def test_a_draw_that_is_handed_over_for_the_mean():

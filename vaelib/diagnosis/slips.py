@@ -87,7 +87,7 @@ def draw_for_mean(f: Facts) -> Finding | None:
     return found("draw_for_mean", LIKELY, reason=reason)
 
 
-def bounded(f: Facts) -> Finding | None:
+def clamped(f: Facts) -> Finding | None:
     """A clamp or a tanh behind log σ²: several variables end at one value, and often."""
     logvar = f.kept[1]
     for ends, end, less in (
@@ -100,7 +100,7 @@ def bounded(f: Facts) -> Finding | None:
         if stops.sum() < 3 or f.logvar_std.max() < 0.02 or end.abs() < 0.1:
             continue
         share = 100 * there[:, stops].double().mean()
-        return found("bounded", LIKELY, stops, less=less, end=end, sigma2=end.exp(), share=share)
+        return found("clamped", LIKELY, stops, less=less, end=end, sigma2=end.exp(), share=share)
     return None
 
 
