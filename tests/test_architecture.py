@@ -28,6 +28,7 @@ LAYERS = [
     ["diagnosis.facts"],
     ["diagnosis.findings", "diagnosis.report", "diagnosis.slips", "diagnosis.variables"],
     ["diagnosis.handed"],
+    ["diagnosis.order"],
     ["diagnosis"],
     ["__main__"],
     ["lab.fields", "lab.store", "lab.classifier", "lab.gradient", "lab.deepening", "lab.held"],

@@ -236,6 +236,50 @@ def test_a_beta_that_the_codes_imply_without_a_loss(beta):
     assert float(re.search(r"β = ([\d.]+)", first.what)[1]) == pytest.approx(beta, rel=0.1)
 
 
+def charged(price, beta=1.0):
+    """The loss that a Linear with this price was trained on."""
+
+    def loss(x, output, mu, logvar):
+        kl = PRICES[price] if price else lambda s, v: 0.5 * (s + v.exp() - v - 1)
+        return 0.5 * (x - output).square().sum() + beta * kl(mu.square(), logvar).sum()
+
+    return loss
+
+
+def test_a_beta_that_was_chosen_is_said_and_explains_the_noise():
+    found = Linear(beta=5.0).diagnose(loss=charged("", 5))
+    assert faults(found) == ["weight"]
+    assert "β = 5" in found.findings[0].what
+
+
+def test_a_price_that_lacks_the_mean():
+    model = Linear(price="no μ²")
+    assert faults(model.diagnose())[0] == "mean_not_priced"
+    assert faults(model.diagnose(loss=charged("no μ²")))[0] == "kl_formula"
+
+
+def test_a_kl_that_is_rewarded():
+    assert faults(Linear().diagnose(loss=charged("sign")))[0] == "kl_sign"
+
+
+def test_off_the_law_with_the_right_noise_is_unfinished_and_no_fault():
+    model = Linear()
+    model.m, model.a = 1.25 * model.m, model.a / 1.25
+    found = model.diagnose()
+    assert faults(found) == []
+    (unfinished,) = (finding for finding in found.findings if finding.code == "unfinished")
+    assert "so the noise is right" in unfinished.evidence
+    assert unfinished.variables == (0, 1, 2, 3, 4)[: len(unfinished.variables)]
+
+
+def test_one_sigma_for_all_may_be_a_weight_that_has_just_begun():
+    model = Linear()
+    model.logvar = 0 * model.logvar - 0.5
+    found = model.diagnose()
+    assert "other_noise" not in faults(found)
+    assert "one σ for all" in next(f.what for f in found.findings if f.code == "unfinished")
+
+
 SLIPS = {
     "log_sigma": {"sampler": "exp"},
     "no_noise": {"sampler": "none"},
@@ -281,6 +325,35 @@ HANDED = {
 @pytest.mark.parametrize("code", HANDED)
 def test_a_slip_is_seen_in_the_codes_alone(code):
     assert faults(handed_over(*HANDED[code]))[0] == code
+
+
+BOUNDS = {"less": lambda v: v.clamp(min=-0.7), "more": lambda v: v.clamp(max=-0.8)}
+
+
+@pytest.mark.parametrize("word", BOUNDS)
+def test_a_bound_on_the_variance_is_seen_where_codes_end(word):
+    bounded = handed_over(lambda mu, logvar: mu, lambda mu, logvar: BOUNDS[word](logvar))
+    (finding,) = (f for f in bounded.findings if f.code == "clamped")
+    assert f"can have {word} noise than σ² = 0." in finding.what
+    free = handed_over(lambda mu, logvar: mu, lambda mu, logvar: logvar)
+    assert "clamped" not in faults(free)
+
+
+def test_a_draw_that_is_handed_over_for_the_mean():
+    model, noise = Linear(), normal(1000, 6, key=2)
+
+    def drawn(mu, logvar):
+        return mu + (0.5 * logvar).exp() * noise, logvar
+
+    assert faults(diagnose(*drawn(*model.encode(model.x))))[0] == "draw_for_mean"
+
+    def encode(x):
+        mu, logvar = model.encode(x)
+        return mu + (0.5 * logvar).exp() * torch.randn_like(mu), logvar
+
+    first, *_ = diagnose(encode=encode, data=model.x).findings
+    assert first.code == "draw_for_mean"
+    assert float(re.search(r"variance is ([\d.]+) σ²", first.evidence)[1]) == pytest.approx(1, 0.1)
 
 
 @pytest.mark.parametrize(("power", "quantity"), [(1, "σ²"), (0.5, "σ")])
@@ -427,6 +500,41 @@ def test_the_beta_of_a_loss(name, likelihood):
     assert found.totals["beta"] == pytest.approx(beta, rel=1e-4)
 
 
+def test_the_beta_of_a_loss_that_takes_a_distribution():
+    model = Linear()
+
+    def loss(x, output, mu, logvar):
+        kl = 0.5 * (mu.square() + logvar.exp() - logvar - 1)
+        return -output.log_prob(x).sum(1).mean() + 3 * kl.sum(1).mean()
+
+    found = model.diagnose(decode=lambda z: D.Normal(z * model.a, 1.0), likelihood=None, loss=loss)
+    assert found.totals["beta"] == pytest.approx(3, rel=1e-6)
+
+
+def test_a_loss_that_is_not_that_of_the_likelihood():
+    def loss(x, output, mu, logvar):
+        return (x - output).abs().sum() + charged("")(x, x, mu, logvar)
+
+    model = Linear()
+    assert faults(model.diagnose(loss=loss))[0] == "other_likelihood"
+    laplace = lambda out, x: D.Laplace(out, 1.0).log_prob(x)  # noqa: E731
+    found = model.diagnose(loss=loss, likelihood=laplace)
+    assert "other_likelihood" not in faults(found)
+    assert found.totals["beta"] == pytest.approx(1, rel=1e-6)
+
+
+def test_a_decoder_that_returns_nan_for_some_is_named():
+    model = Linear()
+
+    def decode(z):
+        return torch.where(z[:, :1] > 1.5, math.nan, z * model.a)
+
+    first, *_ = model.diagnose(decode=decode).findings
+    assert first.code == "output_not_finite"
+    bad = int((model.encode(model.x)[0][:, 0] > 1.5).sum())
+    assert f"for {bad} of 1000 rows" in first.evidence
+
+
 class Net(nn.Module):
     """Somebody's conditional VAE, with layers whose mode matters."""
 
@@ -492,6 +600,23 @@ def test_the_model_is_left_as_it_was_and_so_are_the_random_numbers():
     assert all(weight.grad is None for weight in net.parameters())
 
 
+def test_weights_that_nobody_sees_are_taken_to_be_float32():
+    """A model in a closure's list: its data say in which precision it is called."""
+    net = Net().eval()
+    hidden = [net]
+    call = {
+        "encode": lambda x, c: hidden[0].encode(x, c),
+        "decode": lambda z, c: hidden[0].decode(z, c),
+        "likelihood": "bernoulli",
+    }
+    expected = diagnose(**call, data=(X, C))
+    torch.set_default_dtype(torch.float64)
+    try:
+        the_same(diagnose(**call, data=(X, C)), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 DECODED = {
     "a distribution": (lambda p: D.Bernoulli(p), None),
     "an object": (lambda p: SimpleNamespace(sample=p), "bernoulli"),
@@ -551,7 +676,9 @@ def test_a_diagnosis_can_be_read_and_kept():
 def test_the_criteria_may_disagree():
     mu, logvar = codes()
     logvar[:, -1] = math.log(0.9)  # narrower than the prior, and says nothing
-    assert diagnose(mu, logvar).disagree == [3]
+    found = diagnose(mu, logvar)
+    assert found.disagree == [3]
+    assert "do not agree on variables 3" in str(found)
 
 
 def model_for_the_command():

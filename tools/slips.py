@@ -251,6 +251,119 @@ class SharedDraw(Typical):
         return mu + (0.5 * logvar).exp() * torch.randn(mu.shape[1])
 
 
+# --- thought up when the diagnosis was finished ---------------------------------------------------
+
+
+class HandsDraw(Typical):
+    """A draw of z handed over as μ."""
+
+    line = "return sample(mu, logvar), logvar"
+    right = ("draw_for_mean",)
+
+    def handed(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mu, logvar = self.encode(x)
+        return self.sample(mu, logvar), logvar
+
+
+class TwoSigmoids(Typical):
+    """A sigmoid in the decoder, and one more in the loss."""
+
+    line = "binary_cross_entropy_with_logits(output, x)"
+    right = ("other_likelihood",)
+
+    def loss(self, x: Tensor, output: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+        misfit = F.binary_cross_entropy_with_logits(output, x, reduction="sum")
+        return misfit + kl(mu, logvar).sum()
+
+
+class SigmaInKL(Typical):
+    """σ for σ² in the KL."""
+
+    line = "-0.5 * (1 + logvar - mu**2 - (0.5 * logvar).exp())"
+    right = ("kl_formula",)
+
+    def loss(self, x: Tensor, output: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+        price = -0.5 * (1 + logvar - mu.square() - (0.5 * logvar).exp())
+        return F.binary_cross_entropy(output, x, reduction="sum") + price.sum()
+
+
+class NoHalf(Typical):
+    """A KL without its half."""
+
+    line = "-(1 + logvar - mu**2 - logvar.exp())"
+    right = ("weight",)
+
+    def loss(self, x: Tensor, output: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+        return F.binary_cross_entropy(output, x, reduction="sum") + 2 * kl(mu, logvar).sum()
+
+
+class Clamped(Typical):
+    """A clamp that is far too narrow."""
+
+    line = "logvar = logvar.clamp(-1, 1)"
+    right = ("clamped",)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mu, logvar = super().encode(x)
+        return mu, logvar.clamp(-1, 1)
+
+
+class TanhLogvar(Typical):
+    """A tanh behind the layer of log σ²."""
+
+    line = "logvar = self.logvar(h).tanh()"
+    right = ("clamped",)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mu, logvar = super().encode(x)
+        return mu, logvar.tanh()
+
+
+class ThirdOfNoise(Typical):
+    """The noise made smaller, so that pictures become sharper."""
+
+    line = "z = mu + 0.3 * std * eps"
+    right = ("other_noise", "weight_by_noise")
+
+    def sample(self, mu: Tensor, logvar: Tensor) -> Tensor:
+        return mu + 0.3 * (0.5 * logvar).exp() * torch.randn_like(mu)
+
+
+class MeanTwice(Typical):
+    """The KL divided by the number of images twice."""
+
+    line = "bce.sum(1).mean() + kl.sum(1).mean() / len(x)"
+    right = ("weight",)
+    is_sum = False
+
+    def loss(self, x: Tensor, output: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+        misfit = F.binary_cross_entropy(output, x, reduction="sum") / len(x)
+        return misfit + kl(mu, logvar).sum(1).mean() / len(x)
+
+
+class FrozenEncoder(Typical):
+    """The encoder is not among the weights that the optimiser has."""
+
+    line = "Adam(decoder.parameters())"
+    right = ("lagging_encoder",)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            return super().encode(x)
+
+
+class MeanOfSquares(Typical):
+    """The default of mse_loss: a mean over pixels and images."""
+
+    line = "mse_loss(output, x) + kl.sum(1).mean()"
+    right = ("collapse_weight",)
+    likelihood = "gaussian"
+    is_sum = False
+
+    def loss(self, x: Tensor, output: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+        return F.mse_loss(output, x) + kl(mu, logvar).sum(1).mean()
+
+
 SLIPS: tuple[type[Typical], ...] = (
     *(NoSampling, ExpLogvar, PlainLogvar, Uniform, OneDraw),
     *(HandsLogSigma, HandsVariance, HandsSwapped),
@@ -258,3 +371,7 @@ SLIPS: tuple[type[Typical], ...] = (
     *(MeanOverPixels, MeanOverVariables, WrongSign, NoMean, KLOfLogSigma),
 )
 UNSEEN: tuple[type[Typical], ...] = (SharedDraw,)
+LATER: tuple[type[Typical], ...] = (
+    *(HandsDraw, Clamped, TanhLogvar, ThirdOfNoise, FrozenEncoder),
+    *(TwoSigmoids, SigmaInKL, NoHalf, MeanTwice, MeanOfSquares),
+)

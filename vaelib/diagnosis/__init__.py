@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaelib.diagnosis import findings, handed, slips, variables
-from vaelib.diagnosis.codes import Tally
+from vaelib.diagnosis.codes import Tally, as_rows
 from vaelib.diagnosis.facts import ACTIVE, NAT, Facts
 from vaelib.diagnosis.facts import Finding as Finding
 from vaelib.diagnosis.foreign import Batch, Foreign
+from vaelib.diagnosis.order import findings_in
 from vaelib.diagnosis.probes import Prober
 from vaelib.diagnosis.report import Diagnosis as Diagnosis
 from vaelib.diagnosis.sampling import read, shown
@@ -21,47 +21,6 @@ from vaelib.diagnosis.weights import implied_weight
 from vaelib.estimates import marginal_decomposition
 from vaelib.likelihoods import Gaussian
 from vaelib.theory import principal_components
-
-ORDER = (
-    findings.broken,
-    findings.wrong_sign,
-    findings.exploded,
-    handed.one_head,
-    handed.swapped,
-    handed.variance_as_logvar,
-    slips.no_noise,
-    findings.no_code_at_all,
-    findings.wrong_kl,
-    slips.log_sigma,
-    slips.mean_not_priced,
-    findings.weight,
-    findings.near_deterministic,
-    slips.other_noise,
-    variables.lagging,
-    variables.redundant,
-    variables.one_sided,
-    variables.constant,
-    variables.idle,
-    slips.unfinished,
-    variables.dead,
-    variables.ceiling,
-    variables.few_rows,
-)
-# What follows from a slip in the noise, or from no code at all, is not a finding of its own.
-FOLLOWS = ("lagging_encoder", "unfinished", "active_unused")
-NOISE = ("same_head", "swapped", "variance_as_logvar", "variance_at_least_one", "no_noise")
-COLLAPSE = ("collapse_weight", "collapse_variance", "collapse_decoder", "collapse_training")
-MISFIT = ("other_noise", "weight_by_noise")
-EXPLAINED = {
-    **dict.fromkeys((*NOISE, "log_sigma", "mean_not_priced"), (*MISFIT, *FOLLOWS)),
-    "variance_as_logvar": ("no_noise", *MISFIT, *FOLLOWS),
-    **dict.fromkeys(MISFIT, FOLLOWS),
-    **dict.fromkeys(COLLAPSE, FOLLOWS),
-    "kl_sign": ("exploded", "kl_formula", "weight", *MISFIT, *FOLLOWS),
-    "kl_formula": ("log_sigma", "mean_not_priced", *MISFIT, *FOLLOWS),
-    "weight": ("log_sigma", *MISFIT, "lagging_encoder", "unfinished"),
-    "near_deterministic": ("weight_by_noise", "unfinished"),
-}
 
 
 def diagnose(
@@ -135,14 +94,12 @@ def diagnose(
         with model.evaluating():
             probed = read(model, data, tally, progress)
     facts = _facts(tally)
-    if model is not None and decode is not None:
+    if model is not None:
         with model.evaluating():
-            _probe(facts, model, probed, tally, loss, progress)
-    found = [finding for look in ORDER if (finding := look(facts)) is not None]
-    explained = {code for finding in found for code in EXPLAINED.get(finding.code, ())}
-    found = [finding for finding in found if finding.code not in explained]
-    found.sort(key=lambda finding: not finding.is_fault)  # stable
-    return Diagnosis(_table(facts, tally), _totals(facts), tuple(found))
+            facts.moved = _moved(model, probed)
+            if decode is not None:
+                _probe(facts, model, probed, tally, loss, progress)
+    return Diagnosis(_table(facts, tally), _totals(facts), findings_in(facts))
 
 
 def _checked_prior(prior: tuple[float, float]) -> tuple[float, float]:
@@ -181,6 +138,15 @@ def _facts(tally: Tally) -> Facts:
     return facts
 
 
+@torch.no_grad()
+def _moved(model: Foreign, probed: list[Batch]) -> Tensor:
+    """The variance of the difference of two μ for the same rows: 0, or the encoder draws."""
+    twice = [
+        torch.cat([as_rows(model.encode(batch)[0]) for batch in probed]).cpu() for _ in range(2)
+    ]
+    return (twice[0] - twice[1]).var(0, correction=0)
+
+
 def _probe(
     facts: Facts,
     model: Foreign,
@@ -193,7 +159,7 @@ def _probe(
     facts.probe = prober.probe(NAT, shown(range(len(tally.mean)), "variables", progress))
     facts.probe.gap, facts.probe.kl_then = prober.gap(tally.prior)
     output = model.output(probed[0], prober.codes[0][0])
-    if loss is not None and isinstance(output, Tensor):
+    if loss is not None:
         x, (mu, logvar) = probed[0][0], prober.codes[0]
         mu, logvar = (model.as_own(part, probed[0]) for part in (mu, logvar))
         facts.weight = implied_weight(loss, model.likelihood, x, output, mu, logvar)

@@ -55,6 +55,7 @@ class Facts:
 
     In units of the prior: a variable of N(m, s²) is shifted by m and divided by s. Of spatial
     codes there is a row for each of the ``positions`` of an image, and a KL for all of them.
+    ``moved`` is the variance of the difference of two μ that a model gave for the same rows.
     """
 
     images: int
@@ -76,6 +77,7 @@ class Facts:
     probe: Probe | None = None
     weight: Weight | None = None
     unit_unknown: bool = False
+    moved: Tensor | None = None
     linear_count: int | None = None
     water: float = math.nan
 
@@ -90,6 +92,12 @@ class Facts:
         if self.linear_count is None:
             return ""
         return f"; a linear VAE on these data would keep {self.linear_count}"
+
+    @property
+    def one_sigma(self) -> bool:
+        """One σ for all rows, and nearly one for all variables: a weight, that may have begun."""
+        alike = len(self.kl) > 1 and self.logvar_mean.std() < 0.2
+        return bool(alike and self.logvar_std.max() < 1e-6)
 
     @property
     def law(self) -> Tensor:

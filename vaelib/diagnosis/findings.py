@@ -25,6 +25,14 @@ def exploded(f: Facts) -> Finding | None:
     return found("exploded", variables=far, logvar=f.highest.max(), kl=f.kl.max())
 
 
+def broken_output(f: Facts) -> Finding | None:
+    """A decoder that returns NaN, or an outcome that it holds for impossible."""
+    p = f.probe
+    if p is None or p.broken == 0:
+        return None
+    return found("output_not_finite", bad=p.broken, rows=p.images)
+
+
 def wrong_sign(f: Facts) -> Finding | None:
     """A loss that rewards a large KL."""
     w = f.weight
@@ -42,6 +50,14 @@ def wrong_kl(f: Facts) -> Finding | None:
     if w.fits > 0.99 and 0.8 < ratio < 1.25:
         return None
     return found("kl_formula", LIKELY, beta=w.beta, by_logvar=w.by_logvar, fits=w.fits)
+
+
+def other_likelihood(f: Facts) -> Finding | None:
+    """A loss whose reconstruction term is not that of the likelihood."""
+    w = f.weight
+    if w is None or not w.fits_output < 0.98:
+        return None
+    return found("other_likelihood", LIKELY, cosine=w.fits_output)
 
 
 def no_code_at_all(f: Facts) -> Finding | None:

@@ -34,6 +34,8 @@ class Probe:
         log P(x|z) at a draw of z.
     other_way : float
         log P(x|z) at z = log σ²: higher than ``whole`` if the two are swapped.
+    images, broken : int
+        How many were tried, and for how many log P(x|z) at z = μ is NaN or infinite.
     baseline : float
         log P(x) of the best constant output; NaN where the likelihood is not one we know.
     gap : float
@@ -51,6 +53,8 @@ class Probe:
     drawn: float
     other_way: float
     baseline: float
+    images: int
+    broken: int
     gap: float = math.nan
     kl_then: float = math.nan
     quiet: Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -82,6 +86,12 @@ class Prober:
         for batch, (mu, logvar) in zip(self.batches, self.codes, strict=True):
             total += self.model.log_prob(batch, change(mu, logvar)).sum().item()
         return total / self.images
+
+    def broken(self) -> int:
+        """For how many images log P(x|z) at z = μ is NaN or infinite."""
+        pairs = zip(self.batches, self.codes, strict=True)
+        values = torch.cat([self.model.log_prob(batch, mu) for batch, (mu, _) in pairs])
+        return int((~values.isfinite()).sum())
 
     def replaced(self, which: Sequence[int]) -> float:
         """Mean log P(x|z) with these variables at their means."""
@@ -126,6 +136,8 @@ class Prober:
                 drawn=self.drawn(),
                 other_way=self.average(lambda _, logvar: logvar),
                 baseline=self.baseline(),
+                images=self.images,
+                broken=self.broken(),
                 quiet=quiet,
             )
             if quiet.any():

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of what `Diagnosis.to_dict` returns; a new field does not change it
 WIDTH = 88  # of a line that is printed
+HEADS = {"var_mu": "Var μ", "sigma2": "mean σ²", "sum": "sum", "kl": "KL", "gain": "gain"}
+CRITERIA = ("active", "kl_active", "narrow", "used")
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,7 @@ class Diagnosis:
     @property
     def disagree(self) -> list[int]:
         """The variables of which the criteria do not say the same."""
-        names = [name for name in ("active", "kl_active", "narrow", "used") if name in self.table]
-        rows = zip(*(self.table[name] for name in names), strict=True)
+        rows = zip(*(self.table[name] for name in CRITERIA if name in self.table), strict=True)
         return [j for j, verdicts in enumerate(rows) if len(set(verdicts)) > 1]
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,12 +83,14 @@ class Diagnosis:
             lines.append(f"inference gap {t['inference_gap']:.2f} nats")
         if t.get("beta") is not None:
             lines.append(f"the loss implies β = {t['beta']:.3g}")
+        if self.disagree:
+            some = ", ".join(map(str, self.disagree[:8])) + (", …" if self.disagree[8:] else "")
+            lines.append(f"the criteria do not agree on variables {some} (see .table)")
         return lines
 
     def _rows(self) -> list[str]:
-        names = [name for name in ("var_mu", "sigma2", "sum", "kl", "gain") if name in self.table]
-        heads = {"var_mu": "Var μ", "sigma2": "mean σ²", "sum": "sum", "kl": "KL", "gain": "gain"}
-        lines = ["  ".join(["   z", *(f"{heads[name]:>8}" for name in names), "verdict"])]
+        names = [name for name in HEADS if name in self.table]
+        lines = ["  ".join(["   z", *(f"{HEADS[name]:>8}" for name in names), "verdict"])]
         for j in range(len(self.table["var_mu"])):
             cells = [f"{_number(self.table[name][j]):>8}" for name in names]
             lines.append("  ".join([f"{j:>4}", *cells, self.verdict(j)]))
@@ -115,9 +118,8 @@ class Diagnosis:
         return lines
 
     def _repr_html_(self) -> str:
-        names = [name for name in ("var_mu", "sigma2", "sum", "kl", "gain") if name in self.table]
-        heads = {"var_mu": "Var μ", "sigma2": "mean σ²", "sum": "sum", "kl": "KL", "gain": "gain"}
-        head = "".join(f'<th scope="col">{heads[name]}</th>' for name in names)
+        names = [name for name in HEADS if name in self.table]
+        head = "".join(f'<th scope="col">{HEADS[name]}</th>' for name in names)
         rows = "".join(
             f'<tr><th scope="row">{j}</th>'
             + "".join(f"<td>{_number(self.table[name][j])}</td>" for name in names)

@@ -71,6 +71,39 @@ def no_noise(f: Facts) -> Finding | None:
     return found("no_noise", sure, loud, low=low, high=high, reason=reason)
 
 
+def draw_for_mean(f: Facts) -> Finding | None:
+    """A draw of z handed over as μ: its variance is that of the prior, in dead variables too."""
+    if f.moved is not None and (f.moved > 1e-6 * f.var_mu).any():
+        times = (f.moved / 2 / f.sigma2).median()  # two draws differ by twice their variance
+        reason = f"asked twice, the encoder gives other numbers; their variance is {times:.2g} σ²"
+        return found("draw_for_mean", variables=f.moved > 1e-6 * f.var_mu, reason=reason)
+    alike = (f.var_mu - 1).abs() < 0.15
+    if len(alike) < 3 or not alike.all() or not (f.sigma2 > 0.5).any():
+        return None
+    reason = (
+        f"their variance is near 1 in all variables, where mean σ² is {f.sigma2.min():.2g} and "
+        f"where it is {f.sigma2.max():.2g}: so it is with z, while Var μ is 1 − σ²"
+    )
+    return found("draw_for_mean", LIKELY, reason=reason)
+
+
+def clamped(f: Facts) -> Finding | None:
+    """A clamp or a tanh behind log σ²: several variables end at one value, and often."""
+    logvar = f.kept[1]
+    for ends, end, less in (
+        (f.lowest, f.lowest.min(), "less"),
+        (f.highest, f.highest.max(), "more"),
+    ):
+        there = (logvar - end).abs() < 0.02
+        stops = ((ends - end).abs() < 0.02) & (there.double().mean(0) > 0.02)
+        # One σ for all is no bound, and a variable that is silent for some images has σ² = 1 there.
+        if stops.sum() < 3 or f.logvar_std.max() < 0.02 or end.abs() < 0.1:
+            continue
+        share = 100 * there[:, stops].double().mean()
+        return found("clamped", LIKELY, stops, less=less, end=end, sigma2=end.exp(), share=share)
+    return None
+
+
 def log_sigma(f: Facts) -> Finding | None:
     """log σ in the place of log σ², in the sampler or in what is handed over."""
     surplus, speaks = _surplus(f), f.speaking
@@ -102,7 +135,7 @@ def mean_not_priced(f: Facts) -> Finding | None:
 def other_noise(f: Facts) -> Finding | None:
     """The noise of training is not the one that the encoder reports, or β is not 1."""
     surplus = _surplus(f)
-    if surplus is None or 1 / TIMES < surplus < TIMES or f.probe is None:
+    if surplus is None or 1 / TIMES < surplus < TIMES or f.probe is None or f.one_sigma:
         return None
     cost = f.probe.noise_cost[f.speaking].sum().item()
     if max(cost, cost / surplus) < 0.3:
@@ -119,10 +152,13 @@ def unfinished(f: Facts) -> Finding | None:
     """The sums are off, and the noise is right: more training brings them down."""
     ratio, surplus = noise_ratio(f), _surplus(f)
     off = f.speaking & ((f.law - 1).abs() > 0.15)
-    if not off.any() or (surplus is not None and not 1 / TIMES < surplus < TIMES):
+    right = surplus is None or 1 / TIMES < surplus < TIMES
+    if not off.any() or not (right or f.one_sigma):
         return None
     cause, backing = "the training has not finished", ""
-    if ratio is None:
+    if not right:
+        cause += ", or one σ for all cannot do better"
+    elif ratio is None:
         cause += ", or σ is not what it should be"
     else:
         backing = f"; to be drawn costs {ratio:.2g} times what the law says, so the noise is right"
