@@ -84,8 +84,7 @@ def run(python: Path, *command: str | Path) -> bool:
     """Run something of it far from this tree, so that `vaelib` is that of the wheel."""
     print(f"--- {command[0]}", flush=True)
     settings = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    settings |= {"PYTHONDONTWRITEBYTECODE": "1", "VAELIB_RUNS": str(BUILT / "runs")}
-    settings["XDG_CACHE_HOME"] = str(ENVIRONMENTS / "cache")
+    settings |= {"PYTHONDONTWRITEBYTECODE": "1", "XDG_CACHE_HOME": str(ENVIRONMENTS / "cache")}
     return subprocess.run([python, *command], cwd=BUILT, env=settings).returncode == 0
 
 
