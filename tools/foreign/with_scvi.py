@@ -47,6 +47,6 @@ def train_and_diagnose(name, warmup):
     keep("scvi-tools", name, "model", found, **about)
 
 
-# By default the weight of the KL rises for 400 epochs, and this training stops long before.
-train_and_diagnose("SCVI, as it comes", 400)
-train_and_diagnose("SCVI, KL in full after 20 epochs", 20)
+# The first is the default; the training stops long before its end.
+train_and_diagnose("SCVI, KL rises for 400 epochs", 400)
+train_and_diagnose("SCVI, KL rises for 20 epochs", 20)
