@@ -28,7 +28,7 @@ BOOK_SOURCES := _config.yml _toc.yml benchmarks/results.md book/. \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book pdf serve test test-slow unit pages validate check runs prune format notebooks new-chapter address class explorables cards reproduce bench mutants rehearse lock lab clean distclean
+.PHONY: help book pdf serve test test-slow unit pages validate check runs prune format notebooks new-chapter address class explorables cards reproduce bench foreign mutants rehearse lock lab clean distclean
 
 help:  ## list the targets
 	@echo 'usage: make TARGET'
@@ -138,6 +138,9 @@ bench: $(VENV)/.full book  ## time training, and the front page on a slow phone;
 	@test -d _build/peers/jax || $(PIP) install --quiet --no-deps --target _build/peers $(PEERS)
 	$(PYTHON) benchmarks/run.py
 
+foreign: $(VENV)/.full  ## diagnose real models of other libraries, try the oldest versions of torch and NumPy (LIBRARY=keras)
+	CPU_WHEELS=$(CPU_WHEELS) $(PYTHON) tools/foreign/run.py $(LIBRARY)
+
 $(VENV)/.mutants: $(VENV)/.full
 	$(PIP) install $(LOCKED) --group mutants
 	@touch $@
@@ -159,5 +162,5 @@ clean:  ## remove what was built
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-distclean: clean  ## remove the virtual environment as well
-	rm -rf $(VENV)
+distclean: clean  ## remove the virtual environments as well
+	rm -rf $(VENV) .venv-foreign

@@ -713,3 +713,48 @@ def test_the_command_line_takes_a_function_and_prints_json(capsys, monkeypatch):
 def test_what_the_command_cannot_read_is_said(source, capsys):
     assert command.main([source]) == 2
     assert "vaelib: " in capsys.readouterr().err
+
+
+# ---- models of other libraries, as `make foreign` met them ---------------------------------------
+
+
+def test_of_three_values_the_user_says_which_two():
+    keras = lambda x: [MU, LOGVAR, MU]  # noqa: E731
+    with pytest.raises(TypeError, match=r"^encode: .*3 values.*\[:2\]"):
+        diagnose(encode=keras, data=MU)
+    the_same(diagnose(encode=lambda x: keras(x)[:2], data=MU), diagnose(MU, LOGVAR))
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", ETA2])
+def test_a_kl_that_weighs_next_to_nothing_is_said_while_noise_is_still_large(likelihood):
+    """AutoencoderKL of diffusers after two epochs: σ² is on its way down, and far from there."""
+
+    def loss(x, output, mu, logvar):
+        misfit = (x - output).square().sum()
+        return (misfit + 1e-6 * 0.5 * (mu.square() + logvar.exp() - logvar - 1).sum()) / len(x)
+
+    found = Linear().diagnose(likelihood=likelihood, loss=loss)
+    assert found.totals["beta"] == pytest.approx(5e-7)
+    expected = ["near_deterministic"] if likelihood == "gaussian" else ["weight"]
+    assert faults(found)[: len(expected)] == expected
+    assert "other_noise" not in faults(found)
+    near = next(f for f in found.findings if f.code == "near_deterministic")
+    assert "β = 5e-07" in near.evidence
+
+
+def test_scvi_tools_has_counts_a_distribution_of_them_and_the_size_of_a_cell():
+    torch.manual_seed(0)
+    counts, weights = torch.poisson(torch.full((200, 6), 4.0)), torch.randn(3, 6)
+    size = counts.sum(1, keepdim=True).log()
+
+    def inference(x):
+        mu = x.log1p() @ weights.T
+        return {"z": mu, "qz": D.Normal(mu, torch.full_like(mu, 0.1)), "library": None}
+
+    def generative(z, library):
+        return D.Poisson(library.exp() * (z @ weights).softmax(1))
+
+    found = diagnose(encode=inference, decode=generative, data=(counts, size.numpy()))
+    mu = inference(counts)["z"]
+    expected = generative(mu, size).log_prob(counts).sum(1).mean().item()
+    assert found.totals["log_likelihood"] == pytest.approx(expected, abs=1e-4)

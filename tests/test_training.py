@@ -138,6 +138,19 @@ def test_the_steps_are_those_of_adam():
         torch.testing.assert_close(places[t], weight)
 
 
+def test_where_adam_is_not_fused_it_trains_all_the_same(monkeypatch):
+    adam = torch.optim.Adam
+
+    def of_torch_2_2(parameters, rate, fused=False):
+        if fused:
+            raise RuntimeError("`fused=True` requires all the params to be on supported devices")
+        return adam(parameters, rate)
+
+    expected = step_lengths(epochs=1)
+    monkeypatch.setattr(torch.optim, "Adam", of_torch_2_2)
+    assert step_lengths(epochs=1) == pytest.approx(expected, rel=1e-3)
+
+
 def step_lengths(**arguments):
     """How far each step moves a weight whose gradient is constant: Adam's learning rate."""
     model, places = network(), []

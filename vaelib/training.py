@@ -75,7 +75,7 @@ def fit(
         )
     weight = next(model.parameters())
     images = images.to(weight.device)
-    optimiser = torch.optim.Adam(model.parameters(), learning_rate, fused=True)
+    optimiser = _adam(model, learning_rate)
     slower = (final / learning_rate) ** (1 / max(1, epochs - 1))
     generator = torch.Generator().manual_seed(seed)
     step = 0
@@ -102,6 +102,13 @@ def fit(
                 group["lr"] *= slower
             if not all(parameter.isfinite().all() for parameter in model.parameters()):
                 raise ValueError(f"loss: it drove the weights to infinity or NaN in epoch {epoch}")
+
+
+def _adam(model: nn.Module, learning_rate: float) -> torch.optim.Adam:
+    try:
+        return torch.optim.Adam(model.parameters(), learning_rate, fused=True)
+    except RuntimeError:  # on the CPU before PyTorch 2.4
+        return torch.optim.Adam(model.parameters(), learning_rate)
 
 
 def _progress_bar(label: str | None, steps: int) -> Any:

@@ -3,8 +3,8 @@
 The wheel is built in a fresh environment. Then, instead of installing torch once more, it is used
 in the environment of the tests with all distributions hidden but torch, NumPy and what these two
 require: an import of another fails as if it were not installed. So it is proved that nothing else
-is imported, not that other versions would do. Outside a checkout nothing is written but into the
-user's cache.
+is imported; what other versions do, `make foreign` tries. Outside a checkout nothing is written but
+into the user's cache.
 """
 
 import re

@@ -56,7 +56,7 @@ def read_code(code: Any, spread: str = "logvar") -> tuple[Tensor, Tensor]:
     what = f"{len(code)} values" if isinstance(code, tuple | list) else type(code).__name__
     raise TypeError(
         "encode: expected (mu, logvar), a Normal distribution, or an object with fields such as "
-        f"mu and logvar, got {what}"
+        f"mu and logvar, got {what}; of several values take two, as encode=lambda x: f(x)[:2]"
     )
 
 

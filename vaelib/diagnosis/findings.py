@@ -7,6 +7,10 @@ from typing import Any
 
 from vaelib.diagnosis.facts import LIKELY, NAT, POSSIBLE, Facts, Finding, found
 
+# A KL that weighs less is none, also where the unit is not known: βη² = η² = 0.003² is finer than
+# one of 256 grey levels.
+FREE = 1e-5
+
 
 def broken(f: Facts) -> Finding | None:
     """NaN or infinity."""
@@ -91,7 +95,11 @@ def weight(f: Facts) -> Finding | None:
 def near_deterministic(f: Facts) -> Finding | None:
     """σ → 0: an autoencoder in all but name."""
     sharp, active = f.active & (f.sigma2 < 1e-3 * f.var_mu), int(f.active.sum())
-    if not (active and sharp.sum() * 2 > active):
+    free, price = f.weight is not None and 0 < f.weight.beta < FREE, ""
+    if not active or not (free or sharp.sum() * 2 > active):
         return None
+    if free and f.weight is not None:  # σ² may still be on its way down
+        sharp, price = f.active, f"; the loss implies β = {f.weight.beta:.2g}"
     scale, share = f.var_mu[f.active].mean().rsqrt(), (f.sigma2 / f.var_mu)[sharp].median()
-    return found("near_deterministic", variables=sharp, active=active, share=share, scale=scale)
+    numbers: dict[str, Any] = {"active": active, "share": share, "scale": scale, "price": price}
+    return found("near_deterministic", variables=sharp, **numbers)

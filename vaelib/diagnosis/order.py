@@ -50,7 +50,7 @@ EXPLAINED = {
     "kl_sign": ("exploded", "kl_formula", "weight", *MISFIT, *FOLLOWS),
     "kl_formula": ("log_sigma", "mean_not_priced", *MISFIT, *FOLLOWS),
     "weight": ("log_sigma", *MISFIT, "lagging_encoder", "unfinished"),
-    "near_deterministic": ("weight_by_noise", "unfinished"),
+    "near_deterministic": (*MISFIT, "unfinished"),
 }
 
 
