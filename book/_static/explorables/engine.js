@@ -10,7 +10,8 @@
 //   var engine = Engine.open(show);      a worker; `show(measured)` is called at each measurement
 //   engine.data("glyphs", Engine.glyphs(packed));     packed: what engine-glyphs.data.js provides
 //   engine.create(settings)              a new network; whatever was there is gone
-//   engine.reset({seed: 1})              the same again, with some settings changed or none
+//   engine.reset({seed: 1})              the same again from step 0, with some settings changed or none;
+//                                        what `set` has changed stays
 //   engine.play({until: 2000})           train; to that step, if one is given
 //   engine.pause()
 //   engine.step(20)                      train so many steps
@@ -20,10 +21,10 @@
 //   engine.encode(images)                {mu, logvar} of images in [0, 1], one after another
 //   engine.close()
 //
-// All but `data` and `close` return a promise. Those of `create`, `reset`, `set`, `measure`, `pause`
-// and `step` give what was measured then; `play` gives what was measured when it stopped, for
-// whatever reason; `decode` and `encode` give the numbers. An error of the engine rejects the
-// promise. `create`, `reset`, `step`, `pause` and `play` stop what plays.
+// All but `close` return a promise. `decode` and `encode` give the numbers, the others what was
+// measured then; `play` and `step` when they have stopped, for whatever reason. (`set` gives nothing
+// while it plays: the next measurement comes by itself.) An error of the engine rejects the promise.
+// `create`, `reset`, `step`, `pause` and `play` stop what plays.
 //
 // Settings that make a network (defaults behind the colon)
 //
@@ -78,4 +79,1075 @@
 // What is changed by `set` while it plays comes at a step that depends on the machine; `path`,
 // and `set` while it stands, do not.
 //
+// Engine.linearOptimum(eigenvalues, decoderVariance, beta) is the closed form of the toy's end: for
+// each eigenvalue, largest first, {varMu, sigma2, kl}.
+//
 // Without a worker: `Engine.network(settings, sets)` is the network itself, for tests.
+var Engine = (function () {
+  "use strict";
+
+  var USED = 0.5; // nats: in this small network a variable brings more than a nat, or next to nothing
+  var ACTIVE = 0.05; // of Var μ
+
+  // All that the worker runs: its text is sent there, so it names nothing outside.
+  function library(USED, ACTIVE) {
+    var FIXED = {
+      data: "glyphs",
+      eigenvalues: [5, 3, 1.5, 0.8, 0.4, 0.1],
+      hidden: [64, 32],
+      latent: 16,
+      leak: 0,
+      likelihood: "bernoulli",
+      decoderVariance: 1,
+      initialisation: "glorot",
+      seed: 0,
+      batch: 64,
+      gainImages: 200,
+      pictures: 0,
+      draws: 0,
+      plain: false,
+    };
+    // The toy has its own: Gaussian data for straight lines, a variable for each eigenvalue.
+    var OF_TOY = { hidden: [], latent: 6, likelihood: "gaussian" };
+    var CHANGEABLE = {
+      beta: 1,
+      path: [],
+      learningRate: 0.003,
+      sample: true,
+      free: [],
+      killed: [],
+      revive: null,
+      interval: 100,
+      pace: Infinity,
+    };
+    var REVIVED_FOR = 400; // steps: about as many epochs as in the chapter on the vicious cycle
+    var TOY_IMAGES = [5000, 500];
+    var CHUNK = 128; // images at once, where nothing is learnt
+    // Numbers of the streams of random numbers.
+    var WEIGHTS = 1, ORDER = 2, NOISE = 3, MEASURING = 4, DRAWS = 5, TOY = 6;
+
+    // --- random numbers ---------------------------------------------------------------------------
+
+    // sfc32 by Chris Doty-Humphrey: whole numbers below 2^32, the same on every machine.
+    function stream(seed, number) {
+      var a = 0, b = seed | 0, c = number | 0, counter = 1;
+      function next() {
+        var drawn = (((a + b) | 0) + counter) | 0;
+        counter = (counter + 1) | 0;
+        a = b ^ (b >>> 9);
+        b = (c + (c << 3)) | 0;
+        c = (((c << 21) | (c >>> 11)) + drawn) | 0;
+        return drawn >>> 0;
+      }
+      for (var i = 0; i < 20; i++) next();
+      return next;
+    }
+
+    // In [0, 1).
+    function uniform(next) {
+      return next() / 4294967296;
+    }
+
+    // Standard normal numbers into an array, two by two [Box and Muller 1958].
+    function fillNormal(next, array) {
+      for (var i = 0; i < array.length; i += 2) {
+        var radius = Math.sqrt(-2 * Math.log((next() + 1) / 4294967296));
+        var angle = 2 * Math.PI * uniform(next);
+        array[i] = radius * Math.cos(angle);
+        if (i + 1 < array.length) array[i + 1] = radius * Math.sin(angle);
+      }
+    }
+
+    function shuffle(next, order) {
+      for (var i = order.length - 1; i > 0; i--) {
+        var j = Math.floor(uniform(next) * (i + 1));
+        var kept = order[i];
+        order[i] = order[j];
+        order[j] = kept;
+      }
+    }
+
+    // --- data -------------------------------------------------------------------------------------
+
+    // Gaussian data with exactly these eigenvalues, in training and in held-out images: columns that
+    // are drawn, and made orthogonal to those before them and to a constant.
+    function toy(eigenvalues, seed) {
+      var width = eigenvalues.length;
+      var next = stream(seed, TOY);
+      var parts = TOY_IMAGES.map(function (count) {
+        var columns = [new Float64Array(count).fill(1 / Math.sqrt(count))];
+        eigenvalues.forEach(function () {
+          var column = new Float64Array(count);
+          fillNormal(next, column);
+          columns.forEach(function (other) {
+            var along = dot(column, other);
+            for (var i = 0; i < count; i++) column[i] -= along * other[i];
+          });
+          var length = Math.sqrt(dot(column, column));
+          for (var i = 0; i < count; i++) column[i] /= length;
+          columns.push(column);
+        });
+        var images = new Float32Array(count * width);
+        for (var i = 0; i < count; i++) {
+          for (var j = 0; j < width; j++) {
+            images[i * width + j] = Math.sqrt(count * eigenvalues[j]) * columns[j + 1][i];
+          }
+        }
+        return images;
+      });
+      return { pixels: width, scale: 1, train: parts[0], heldOut: parts[1] };
+    }
+
+    function dot(a, b) {
+      var sum = 0;
+      for (var i = 0; i < a.length; i++) sum += a[i] * b[i];
+      return sum;
+    }
+
+    // --- products ---------------------------------------------------------------------------------
+
+    // Two backends with the same interface. Matrices lie in one memory, row by row, as floats; they
+    // are named by the number of their first float. Widths are multiples of 8, heights of 4.
+
+    // c = bias + a b, then max(c, leak c). a is rows x inner, b is inner x columns.
+    function plainMultiply(memory, a, b, bias, c, rows, inner, columns, leak) {
+      for (var row = 0; row < rows; row += 2) {
+        var a0 = a + row * inner, a1 = a0 + inner;
+        for (var column = 0; column < columns; column += 4) {
+          var at = b + column;
+          var c00 = memory[bias + column], c01 = memory[bias + column + 1];
+          var c02 = memory[bias + column + 2], c03 = memory[bias + column + 3];
+          var c10 = c00, c11 = c01, c12 = c02, c13 = c03;
+          for (var k = 0; k < inner; k++, at += columns) {
+            var x = memory[a0 + k], y = memory[a1 + k];
+            var b0 = memory[at], b1 = memory[at + 1], b2 = memory[at + 2], b3 = memory[at + 3];
+            c00 += x * b0;
+            c01 += x * b1;
+            c02 += x * b2;
+            c03 += x * b3;
+            c10 += y * b0;
+            c11 += y * b1;
+            c12 += y * b2;
+            c13 += y * b3;
+          }
+          var to = c + row * columns + column;
+          memory[to] = Math.max(c00, leak * c00);
+          memory[to + 1] = Math.max(c01, leak * c01);
+          memory[to + 2] = Math.max(c02, leak * c02);
+          memory[to + 3] = Math.max(c03, leak * c03);
+          to += columns;
+          memory[to] = Math.max(c10, leak * c10);
+          memory[to + 1] = Math.max(c11, leak * c11);
+          memory[to + 2] = Math.max(c12, leak * c12);
+          memory[to + 3] = Math.max(c13, leak * c13);
+        }
+      }
+    }
+
+    // c = aᵀ b. a is inner x rows, b is inner x columns.
+    function plainMultiplyTransposed(memory, a, b, c, rows, inner, columns) {
+      for (var row = 0; row < rows; row += 2) {
+        for (var column = 0; column < columns; column += 4) {
+          var from = a + row, at = b + column;
+          var c00 = 0, c01 = 0, c02 = 0, c03 = 0, c10 = 0, c11 = 0, c12 = 0, c13 = 0;
+          for (var k = 0; k < inner; k++, from += rows, at += columns) {
+            var x = memory[from], y = memory[from + 1];
+            var b0 = memory[at], b1 = memory[at + 1], b2 = memory[at + 2], b3 = memory[at + 3];
+            c00 += x * b0;
+            c01 += x * b1;
+            c02 += x * b2;
+            c03 += x * b3;
+            c10 += y * b0;
+            c11 += y * b1;
+            c12 += y * b2;
+            c13 += y * b3;
+          }
+          var to = c + row * columns + column;
+          memory[to] = c00;
+          memory[to + 1] = c01;
+          memory[to + 2] = c02;
+          memory[to + 3] = c03;
+          to += columns;
+          memory[to] = c10;
+          memory[to + 1] = c11;
+          memory[to + 2] = c12;
+          memory[to + 3] = c13;
+        }
+      }
+    }
+
+    function plainProducts(floats) {
+      var memory = new Float32Array(floats);
+      return {
+        name: "plain",
+        memory: memory,
+        multiply: plainMultiply.bind(null, memory),
+        multiplyTransposed: plainMultiplyTransposed.bind(null, memory),
+      };
+    }
+
+    // products.wat, assembled; null where it is not there, or the browser cannot run it.
+    function simdProducts(floats, code) {
+      var space, run;
+      try {
+        space = new WebAssembly.Memory({ initial: Math.ceil(floats / 16384) });
+        var bytes = Uint8Array.from(atob(code), function (letter) {
+          return letter.charCodeAt(0);
+        });
+        var module = new WebAssembly.Module(bytes);
+        run = new WebAssembly.Instance(module, { engine: { memory: space } }).exports;
+      } catch (error) {
+        return null;
+      }
+      return {
+        name: "simd",
+        memory: new Float32Array(space.buffer),
+        multiply: function (a, b, bias, c, rows, inner, columns, leak) {
+          run.multiply(4 * a, 4 * b, 4 * bias, 4 * c, rows, inner, columns, leak);
+        },
+        multiplyTransposed: function (a, b, c, rows, inner, columns) {
+          run.multiplyTransposed(4 * a, 4 * b, 4 * c, rows, inner, columns);
+        },
+      };
+    }
+
+    // --- settings ---------------------------------------------------------------------------------
+
+    function require(holds, words) {
+      if (!holds) throw new Error(words);
+    }
+
+    function isWhole(value, least, most) {
+      return Number.isInteger(value) && value >= least && value <= most;
+    }
+
+    // All that makes a network, defaults filled in.
+    function complete(given) {
+      var own = given.data === "toy" ? OF_TOY : {};
+      var all = Object.assign({}, FIXED, CHANGEABLE, own, given);
+      Object.keys(all).forEach(function (name) {
+        require(name in FIXED || name in CHANGEABLE, name + ": there is no such setting");
+      });
+      require(
+        all.hidden.length <= 4 && all.hidden.every(function (n) { return isWhole(n, 1, 512); }),
+        "hidden: expected at most four widths from 1 to 512"
+      );
+      require(isWhole(all.latent, 1, 32), "latent: expected 1 to 32");
+      require(all.leak >= 0 && all.leak <= 1, "leak: expected a slope from 0 to 1");
+      require(["bernoulli", "gaussian"].includes(all.likelihood), "likelihood: bernoulli or gaussian");
+      require(["glorot", "torch"].includes(all.initialisation), "initialisation: glorot or torch");
+      require(all.decoderVariance > 0, "decoderVariance: expected a number above 0");
+      require(
+        isWhole(all.batch, 4, 512) && all.batch % 4 === 0,
+        "batch: expected a multiple of 4 up to 512"
+      );
+      require(isWhole(all.seed, 0, 4294967295), "seed: expected a whole number");
+      if (all.data === "toy") {
+        require(
+          all.eigenvalues.length >= 1 && all.eigenvalues.length <= 64 &&
+            all.eigenvalues.every(function (value) { return value >= 0 && value < 1e6; }),
+          "eigenvalues: expected up to 64 numbers, none below 0"
+        );
+        require(all.likelihood === "gaussian", "likelihood: the toy's is gaussian");
+      }
+      return all;
+    }
+
+    function checkChange(name, value, latent) {
+      var inside = function (j) { return isWhole(j, 0, latent - 1); };
+      require(name in CHANGEABLE, name + ": cannot change while it trains");
+      if (name === "beta") require(value >= 0 && value < 1e9, "beta: expected a number, not below 0");
+      if (name === "learningRate") require(value > 0 && value < 1, "learningRate: expected 0 to 1");
+      if (name === "pace") require(value > 0, "pace: expected a number above 0");
+      if (name === "free" || name === "killed") {
+        require(value.every(inside), name + ": expected variables from 0 to " + (latent - 1));
+      }
+      if (name === "revive" && value) {
+        require(
+          Array.isArray(value.variables) ? value.variables.every(inside)
+            : isWhole(value.variables, 1, latent),
+          "revive: expected variables, or how many"
+        );
+      }
+      if (name === "path") {
+        require(
+          value.every(function (pair) { return isWhole(pair[0], 0, 1e9) && pair[1] >= 0; }),
+          "path: expected [[step, beta], …]"
+        );
+      }
+    }
+
+    // --- the network --------------------------------------------------------------------------------
+
+    function padded(n, to) {
+      return Math.ceil(n / to) * to;
+    }
+
+    // `sets` has a set of images by its name: {pixels, scale, train, heldOut, labels}.
+    function network(given, sets, code) {
+      var settings = complete(given);
+      var set = settings.data === "toy" ? toy(settings.eigenvalues, settings.seed) : sets[settings.data];
+      require(set, settings.data + ": there are no such data");
+      var pixels = set.pixels, latent = settings.latent;
+      var trainCount = set.train.length / pixels, heldOutCount = set.heldOut.length / pixels;
+      require(settings.batch <= trainCount, "batch: there are fewer images");
+      var capacity = Math.max(settings.batch, CHUNK);
+
+      // The memory, first counted, then there.
+      var floats = 0;
+      function reserve(count) {
+        var at = floats;
+        floats += padded(count, 4);
+        return at;
+      }
+      function matrix(columns, parts) {
+        var wide = (parts || 1) * padded(columns, 8);
+        return { columns: wide, at: reserve(capacity * wide), grad: reserve(capacity * wide) };
+      }
+
+      // Layers: `inputs` and `outputs` are widths in memory; `fan` has the true ones. Two heads, for
+      // μ and log σ², are one layer with twice the outputs, each part with its own zeros at the end.
+      var parameters = [];
+      var parameterCount = 0;
+      function layer(input, output, fanIn, fanOut, leak) {
+        var made = {
+          input: input, output: output, leak: leak, fanIn: fanIn, fanOut: fanOut,
+          weight: parameterCount, bias: parameterCount + input.columns * output.columns,
+        };
+        parameterCount = made.bias + output.columns;
+        parameters.push(made);
+        return made;
+      }
+      function stack(from, widths, to, fanTo) {
+        var fans = widths.slice();
+        var inside = widths.slice(1).map(function (width) { return matrix(width); });
+        var places = [from].concat(inside, [to]);
+        return places.slice(1).map(function (place, depth) {
+          var last = depth === places.length - 2;
+          return layer(places[depth], place, fans[depth], last ? fanTo : fans[depth + 1],
+            last ? 1 : settings.leak);
+        });
+      }
+      var x = matrix(pixels), head = matrix(latent, 2), z = matrix(latent), output = matrix(pixels);
+      var wide = z.columns;
+      var encoder = stack(x, [pixels].concat(settings.hidden), head, latent);
+      var decoder = stack(z, [latent].concat(settings.hidden.slice().reverse()), output, pixels);
+      var weightsAt = reserve(parameterCount), gradientAt = reserve(parameterCount);
+      var firstAt = reserve(parameterCount), secondAt = reserve(parameterCount);
+      var widest = Math.max.apply(null, parameters.map(function (one) {
+        return Math.max(one.input.columns, one.output.columns);
+      }));
+      var zerosAt = reserve(widest);
+      var turnedAt = reserve(Math.max.apply(null, parameters.map(function (one) {
+        return one.input.columns * one.output.columns;
+      })));
+
+      var products = (!settings.plain && code && simdProducts(floats, code)) || plainProducts(floats);
+      var memory = products.memory;
+      function part(at, count) {
+        return memory.subarray(at, at + count);
+      }
+      var allWeights = part(weightsAt, parameterCount), allGradients = part(gradientAt, parameterCount);
+      var first = part(firstAt, parameterCount), second = part(secondAt, parameterCount);
+
+      // --- what may change, and what has been done
+      var now = {};
+      Object.keys(CHANGEABLE).forEach(function (name) { now[name] = settings[name]; });
+      var steps = 0;
+      var prices = new Float64Array(latent); // the weight of each variable's KL
+      var revivedUntil = new Float64Array(latent);
+      var nextOrder = stream(settings.seed, ORDER), nextNoise = stream(settings.seed, NOISE);
+      var order = Uint32Array.from({ length: trainCount }, function (_, i) { return i; });
+      var orderAt = trainCount; // all used up
+      var indices = new Uint32Array(settings.batch);
+      var noise = new Float32Array(capacity * latent);
+      var measuringNoise = new Float32Array(heldOutCount * latent);
+      fillNormal(stream(settings.seed, MEASURING), measuringNoise);
+      var priorDraws = new Float32Array(settings.draws * latent);
+      fillNormal(stream(settings.seed, DRAWS), priorDraws);
+      initialise();
+      change(now);
+
+      // The first weights, as in Keras or as in PyTorch.
+      function initialise() {
+        var next = stream(settings.seed, WEIGHTS);
+        parameters.forEach(function (one) {
+          var parts = one.output === head ? 2 : 1;
+          var reach = settings.initialisation === "glorot"
+            ? Math.sqrt(6 / (one.fanIn + one.fanOut)) : Math.sqrt(1 / one.fanIn);
+          for (var p = 0; p < parts; p++) {
+            for (var i = 0; i < one.fanIn; i++) {
+              var at = one.weight + i * one.output.columns + p * wide;
+              for (var j = 0; j < one.fanOut; j++) allWeights[at + j] = reach * (2 * uniform(next) - 1);
+            }
+            for (var k = 0; k < one.fanOut && settings.initialisation === "torch"; k++) {
+              allWeights[one.bias + p * wide + k] = reach * (2 * uniform(next) - 1);
+            }
+          }
+        });
+      }
+
+      // --- forward and back
+
+      function forward(layers, rows) {
+        layers.forEach(function (one) {
+          products.multiply(one.input.at, weightsAt + one.weight, weightsAt + one.bias, one.output.at,
+            rows, one.input.columns, one.output.columns, one.leak);
+        });
+      }
+
+      // From the gradient of the last output to those of all weights; and of the input, if asked for.
+      function backward(layers, rows, toInput) {
+        for (var depth = layers.length - 1; depth >= 0; depth--) {
+          var one = layers[depth], inputs = one.input.columns, outputs = one.output.columns;
+          products.multiplyTransposed(one.input.at, one.output.grad, gradientAt + one.weight,
+            inputs, rows, outputs);
+          sumRows(one.output.grad, gradientAt + one.bias, rows, outputs);
+          if (!depth && !toInput) return;
+          transpose(weightsAt + one.weight, turnedAt, inputs, outputs);
+          products.multiply(one.output.grad, turnedAt, zerosAt, one.input.grad,
+            rows, outputs, inputs, 1);
+          if (depth && settings.leak < 1) throughLeak(one.input, rows);
+        }
+      }
+
+      function sumRows(from, to, rows, columns) {
+        for (var j = 0; j < columns; j++) memory[to + j] = 0;
+        for (var row = 0; row < rows; row++, from += columns) {
+          for (var k = 0; k < columns; k++) memory[to + k] += memory[from + k];
+        }
+      }
+
+      function transpose(from, to, rows, columns) {
+        for (var i = 0; i < rows; i++) {
+          for (var j = 0; j < columns; j++) memory[to + j * rows + i] = memory[from + i * columns + j];
+        }
+      }
+
+      function throughLeak(place, rows) {
+        for (var i = 0; i < rows * place.columns; i++) {
+          if (!(memory[place.at + i] > 0)) memory[place.grad + i] *= settings.leak;
+        }
+      }
+
+      // Images by their numbers into the first rows of x; the rows up to a multiple of 4 are black.
+      function fillImages(images, numbers, count) {
+        var rows = padded(count, 4);
+        for (var row = 0; row < rows; row++) {
+          var from = (row < count ? numbers[row] : 0) * pixels, to = x.at + row * x.columns;
+          var scale = row < count ? set.scale : 0;
+          for (var i = 0; i < pixels; i++) memory[to + i] = images[from + i] * scale;
+        }
+        return rows;
+      }
+
+      // μ and log σ² are in `head` then; of what is killed they are those of the prior.
+      function encodeRows(rows) {
+        forward(encoder, rows);
+        now.killed.forEach(function (j) {
+          for (var row = 0, at = head.at + j; row < rows; row++, at += 2 * wide) {
+            memory[at] = memory[at + wide] = 0;
+          }
+        });
+      }
+
+      // z = μ + σ ε, with or without ε.
+      function fillCodes(rows, epsilon, from) {
+        for (var row = 0; row < rows; row++) {
+          var at = head.at + row * 2 * wide, to = z.at + row * wide, by = from + row * latent;
+          for (var j = 0; j < latent; j++) {
+            memory[to + j] = memory[at + j];
+            if (epsilon) memory[to + j] += Math.exp(0.5 * memory[at + wide + j]) * epsilon[by + j];
+          }
+        }
+      }
+
+      // log P(X|z) of each row, from x and the decoder's output.
+      function likelihood(row) {
+        var at = x.at + row * x.columns, to = output.at + row * output.columns, sum = 0;
+        if (settings.likelihood === "gaussian") {
+          for (var k = 0; k < pixels; k++) sum += (memory[at + k] - memory[to + k]) ** 2;
+          return -0.5 * (sum / settings.decoderVariance +
+            pixels * Math.log(2 * Math.PI * settings.decoderVariance));
+        }
+        // x l - log(1 + e^l). One logarithm an image: a product of 1,000 numbers up to 2 is finite.
+        var product = 1;
+        for (var i = 0; i < pixels; i++) {
+          var logit = memory[to + i];
+          sum += memory[at + i] * logit - (logit > 0 ? logit : 0);
+          product *= 1 + Math.exp(logit > 0 ? -logit : logit);
+        }
+        return sum - Math.log(product);
+      }
+
+      // --- training
+
+      function nextBatch() {
+        for (var i = 0; i < settings.batch; i++) {
+          if (orderAt === trainCount) {
+            shuffle(nextOrder, order);
+            orderAt = 0;
+          }
+          indices[i] = order[orderAt++];
+        }
+      }
+
+      function updatePrices() {
+        for (var j = 0; j < latent; j++) {
+          var free = now.free.includes(j) || revivedUntil[j] > steps;
+          prices[j] = free ? 0 : now.beta;
+        }
+      }
+
+      function step() {
+        now.path.forEach(function (pair) {
+          if (pair[0] === steps) now.beta = pair[1];
+        });
+        updatePrices();
+        nextBatch();
+        fillNormal(nextNoise, noise.subarray(0, settings.batch * latent));
+        gradient();
+        steps++;
+        adam();
+      }
+
+      // Of the mean of -log P(X|z) + Σ β KL over the batch, as in vaelib.lab.elbo_gradient.
+      function gradient() {
+        var rows = fillImages(set.train, indices, settings.batch);
+        encodeRows(rows);
+        fillCodes(rows, now.sample && noise, 0);
+        forward(decoder, rows);
+        outputGradient(rows);
+        backward(decoder, rows, true);
+        codeGradient(rows);
+        backward(encoder, rows, false);
+      }
+
+      // (mean - x) / η², for each likelihood.
+      function outputGradient(rows) {
+        var bernoulli = settings.likelihood === "bernoulli";
+        var share = 1 / rows / (bernoulli ? 1 : settings.decoderVariance);
+        for (var row = 0; row < rows; row++) {
+          var at = x.at + row * x.columns, from = output.at + row * output.columns;
+          var to = output.grad + row * output.columns;
+          for (var i = 0; i < pixels; i++) {
+            var mean = memory[from + i];
+            if (bernoulli) mean = 1 / (1 + Math.exp(-mean));
+            memory[to + i] = share * (mean - memory[at + i]);
+          }
+        }
+      }
+
+      function codeGradient(rows) {
+        var share = 1 / rows;
+        for (var row = 0; row < rows; row++) {
+          var at = head.at + row * 2 * wide, to = head.grad + row * 2 * wide;
+          var from = z.grad + row * wide, by = row * latent;
+          for (var j = 0; j < latent; j++) {
+            var sigma = Math.exp(0.5 * memory[at + wide + j]), price = share * prices[j];
+            var grad = memory[from + j], drawn = now.sample ? noise[by + j] : 0;
+            memory[to + j] = grad + price * memory[at + j];
+            memory[to + wide + j] = 0.5 * (grad * sigma * drawn + price * (sigma * sigma - 1));
+          }
+          for (var k = 0; k < now.killed.length; k++) {
+            memory[to + now.killed[k]] = memory[to + wide + now.killed[k]] = 0;
+          }
+        }
+      }
+
+      // [Kingma and Ba 2015], with PyTorch's defaults.
+      function adam() {
+        var rate = now.learningRate / (1 - Math.pow(0.9, steps));
+        var shrink = 1 / Math.sqrt(1 - Math.pow(0.999, steps));
+        for (var i = 0; i < parameterCount; i++) {
+          var slope = allGradients[i];
+          first[i] += 0.1 * (slope - first[i]);
+          second[i] += 0.001 * (slope * slope - second[i]);
+          allWeights[i] -= (rate * first[i]) / (Math.sqrt(second[i]) * shrink + 1e-8);
+        }
+      }
+
+      function change(changes) {
+        Object.keys(changes).forEach(function (name) { checkChange(name, changes[name], latent); });
+        Object.assign(now, changes);
+        if (changes.revive) {
+          var chosen = changes.revive.variables;
+          if (!Array.isArray(chosen)) chosen = leastVarMu(chosen);
+          chosen.forEach(function (j) {
+            revivedUntil[j] = steps + (changes.revive.steps || REVIVED_FOR);
+          });
+          now.killed = now.killed.filter(function (j) { return !chosen.includes(j); });
+        }
+        now.revive = null;
+        updatePrices();
+      }
+
+      function leastVarMu(count) {
+        var varMu = latentStatistics(encodeSet()).varMu;
+        var variables = varMu.map(function (_, j) { return j; });
+        variables.sort(function (i, j) { return varMu[i] - varMu[j] || i - j; });
+        return variables.slice(0, count);
+      }
+
+      // The mean loss of the last batch, before its step: in nats.
+      function loss() {
+        var sum = 0;
+        for (var row = 0; row < settings.batch; row++) {
+          var at = head.at + row * 2 * wide;
+          sum -= likelihood(row);
+          for (var j = 0; j < latent; j++) sum += prices[j] * kl(memory[at + j], memory[at + wide + j]);
+        }
+        return sum / settings.batch;
+      }
+
+      // --- measuring
+
+      function kl(mu, logvar) {
+        return 0.5 * (mu * mu + Math.expm1(logvar) - logvar);
+      }
+
+      // Call `each(row, image)` for some images of a set, a chunk at a time, after `work(rows, first)`.
+      function inChunks(count, fill, work, each) {
+        for (var from = 0; from < count; from += CHUNK) {
+          var some = Math.min(CHUNK, count - from);
+          work(fill(from, some), from);
+          for (var row = 0; row < some; row++) each(row, from + row);
+        }
+      }
+
+      function fillHeldOut(from, count) {
+        var numbers = [];
+        for (var i = 0; i < count; i++) numbers.push(from + i);
+        return fillImages(set.heldOut, numbers, count);
+      }
+
+      function encodeSet() {
+        var mu = new Float32Array(heldOutCount * latent), logvar = new Float32Array(mu.length);
+        inChunks(heldOutCount, fillHeldOut, encodeRows, function (row, image) {
+          copyCodes(row, mu, logvar, image * latent);
+        });
+        return { mu: mu, logvar: logvar, count: heldOutCount };
+      }
+
+      function copyCodes(row, mu, logvar, to) {
+        for (var j = 0; j < latent; j++) {
+          mu[to + j] = memory[head.at + row * 2 * wide + j];
+          logvar[to + j] = memory[head.at + row * 2 * wide + wide + j];
+        }
+      }
+
+      function latentStatistics(codes) {
+        var found = { varMu: [], meanSigma2: [], kl: [], mean: [] };
+        for (var j = 0; j < latent; j++) {
+          var sum = 0, squares = 0, sigma2 = 0, nats = 0;
+          for (var i = 0; i < codes.count; i++) sum += codes.mu[i * latent + j];
+          var mean = sum / codes.count;
+          for (var k = 0; k < codes.count; k++) {
+            var mu = codes.mu[k * latent + j], logvar = codes.logvar[k * latent + j];
+            squares += (mu - mean) * (mu - mean);
+            sigma2 += Math.exp(logvar);
+            nats += kl(mu, logvar);
+          }
+          found.varMu.push(squares / codes.count);
+          found.meanSigma2.push(sigma2 / codes.count);
+          found.kl.push(nats / codes.count);
+          found.mean.push(mean);
+        }
+        return found;
+      }
+
+      // Nats lost, for each variable, when its mean stands in its place; and the mean log P(X|z).
+      function gains(count, mean, epsilon) {
+        var lost = new Float64Array(latent), whole = new Float64Array(count), total = 0;
+        inChunks(count, fillHeldOut, function (rows, from) {
+          encodeRows(rows);
+          var some = Math.min(CHUNK, count - from);
+          for (var j = -1; j < latent; j++) {
+            fillCodes(rows, epsilon, from * latent);
+            for (var row = 0; j >= 0 && row < rows; row++) memory[z.at + row * wide + j] = mean[j];
+            forward(decoder, rows);
+            for (var r = 0; r < some; r++) {
+              if (j < 0) total += whole[from + r] = likelihood(r);
+              else lost[j] += whole[from + r] - likelihood(r);
+            }
+          }
+        }, function () {});
+        return {
+          likelihood: total / count,
+          gain: Array.from(lost, function (nats) { return nats / count; }),
+        };
+      }
+
+      function meanLikelihood() {
+        var sum = 0;
+        inChunks(heldOutCount, fillHeldOut, function (rows, from) {
+          encodeRows(rows);
+          fillCodes(rows, now.sample && measuringNoise, from * latent);
+          forward(decoder, rows);
+        }, function (row) { sum += likelihood(row); });
+        return sum / heldOutCount;
+      }
+
+      function measure() {
+        var codes = encodeSet(), found = latentStatistics(codes);
+        var gainCount = Math.min(settings.gainImages, heldOutCount);
+        var some = latentStatistics({ mu: codes.mu, logvar: codes.logvar, count: gainCount });
+        var gain = gains(gainCount, some.mean, null).gain;
+        var price = found.kl.reduce(function (a, b) { return a + b; }, 0);
+        var nats = meanLikelihood();
+        var measured = {
+          step: steps,
+          beta: now.beta,
+          sample: now.sample,
+          free: now.free.slice(),
+          killed: now.killed.slice(),
+          revived: Array.from(revivedUntil.keys()).filter(function (j) { return revivedUntil[j] > steps; }),
+          weights: Array.from(prices),
+          varMu: found.varMu,
+          meanSigma2: found.meanSigma2,
+          kl: found.kl,
+          gain: gain,
+          noisyGain: gains(gainCount, some.mean, measuringNoise).gain,
+          used: gain.filter(function (value) { return value > USED; }).length,
+          active: found.varMu.filter(function (value) { return value > ACTIVE; }).length,
+          likelihood: nats,
+          price: price,
+          elbo: nats - price,
+          finite: Number.isFinite(nats - price),
+          backend: products.name,
+          pixels: pixels,
+        };
+        if (settings.pictures) {
+          var shown = shownImages();
+          measured.images = pictures(shown);
+          measured.reconstructions = decode(encode(measured.images).mu);
+        }
+        if (settings.draws) measured.draws = decode(priorDraws);
+        return measured;
+      }
+
+      // One held-out image of each label, in turn.
+      function shownImages() {
+        var labels = set.labels || new Uint8Array(heldOutCount), rounds = [], seen = {};
+        for (var i = 0; i < heldOutCount; i++) {
+          var round = seen[labels[i]] = (seen[labels[i]] || 0) + 1;
+          rounds.push({ image: i, order: round * 1000 + labels[i] });
+        }
+        rounds.sort(function (a, b) { return a.order - b.order; });
+        return rounds.slice(0, settings.pictures).map(function (one) { return one.image; });
+      }
+
+      function pictures(numbers) {
+        var images = new Float32Array(numbers.length * pixels);
+        numbers.forEach(function (number, place) {
+          for (var i = 0; i < pixels; i++) {
+            images[place * pixels + i] = set.heldOut[number * pixels + i] * set.scale;
+          }
+        });
+        return images;
+      }
+
+      function encode(images) {
+        var count = images.length / pixels;
+        var mu = new Float32Array(count * latent), logvar = new Float32Array(mu.length);
+        inChunks(count, function (from, some) {
+          copyRows(images, from, some, pixels, x);
+          return padded(some, 4);
+        }, encodeRows, function (row, image) { copyCodes(row, mu, logvar, image * latent); });
+        return { mu: mu, logvar: logvar };
+      }
+
+      // Means of the pixels.
+      function decode(codes) {
+        var count = codes.length / latent, means = new Float32Array(count * pixels);
+        inChunks(count, function (from, some) {
+          copyRows(codes, from, some, latent, z);
+          return padded(some, 4);
+        }, function (rows) { forward(decoder, rows); }, function (row, place) {
+          for (var i = 0; i < pixels; i++) {
+            var value = memory[output.at + row * output.columns + i];
+            means[place * pixels + i] =
+              settings.likelihood === "bernoulli" ? 1 / (1 + Math.exp(-value)) : value;
+          }
+        });
+        return means;
+      }
+
+      function copyRows(array, from, count, width, place) {
+        for (var row = 0; row < count; row++) {
+          memory.set(array.subarray((from + row) * width, (from + row + 1) * width),
+            place.at + row * place.columns);
+        }
+      }
+
+      // True widths, without the zeros: [{name, inputs, outputs, weight, bias}, …], as in vaelib, but
+      // for the weights, which have a row for each input.
+      function unpadded(values) {
+        var named = [];
+        parameters.forEach(function (one) {
+          var names = one.output === head ? ["mu", "logvar"] : [encoder.includes(one) ? "encoder" : "decoder"];
+          names.forEach(function (name, p) {
+            var weight = new Float32Array(one.fanIn * one.fanOut);
+            var columns = one.output.columns;
+            for (var i = 0; i < one.fanIn; i++) {
+              var at = one.weight + i * columns + p * wide;
+              weight.set(values.subarray(at, at + one.fanOut), i * one.fanOut);
+            }
+            var bias = values.slice(one.bias + p * wide, one.bias + p * wide + one.fanOut);
+            named.push({ name: name, inputs: one.fanIn, outputs: one.fanOut, weight: weight, bias: bias });
+          });
+        });
+        return named;
+      }
+
+      return {
+        settings: settings,
+        now: now,
+        step: step,
+        loss: loss,
+        change: change,
+        measure: measure,
+        encode: encode,
+        decode: decode,
+        steps: function () { return steps; },
+        weights: function () { return unpadded(allWeights); },
+        gradients: function () { return unpadded(allGradients); },
+        batch: function () {
+          return { indices: indices.slice(), noise: noise.slice(0, settings.batch * latent) };
+        },
+        bytes: 4 * floats,
+        backend: products.name,
+      };
+    }
+
+    // --- the worker ---------------------------------------------------------------------------------
+
+    var SLICE = 25; // ms of training between looks at what has been asked for
+
+    // Answers messages {id, verb, ...}: by {id, reply} or {id, error}; and sends {measured} unasked.
+    function serve(scope, code) {
+      var sets = {}, current = null, playing = null, channel = new MessageChannel();
+      var perSecond = 0;
+      channel.port1.onmessage = playOn;
+
+      function measured() {
+        var found = current.measure();
+        found.playing = !!playing;
+        found.perSecond = perSecond;
+        return found;
+      }
+
+      function show(found) {
+        scope.postMessage({ measured: found });
+        return found;
+      }
+
+      function stop() {
+        if (!playing) return null;
+        var ended = playing;
+        playing = null;
+        var found = show(measured());
+        scope.postMessage({ id: ended.id, reply: found });
+        return found;
+      }
+
+      function play(id, until) {
+        playing = { id: id, until: until, from: current.steps(), shown: performance.now(), trained: 0 };
+        keepPace();
+        channel.port2.postMessage(0);
+      }
+
+      // Steps are due from now on.
+      function keepPace() {
+        playing.due = { from: current.steps(), since: performance.now() };
+      }
+
+      function due() {
+        if (current.now.pace === Infinity) return playing.until;
+        var passed = (performance.now() - playing.due.since) / 1000;
+        return Math.min(playing.until, playing.due.from + passed * current.now.pace);
+      }
+
+      // One slice of training. Between slices messages are heard: a message to oneself waits for none.
+      function playOn() {
+        if (!playing) return;
+        var began = performance.now(), time = began, from = current.steps();
+        var until = due();
+        while (current.steps() < until && time - began < SLICE) {
+          current.step();
+          time = performance.now();
+        }
+        playing.trained += time - began;
+        if (playing.trained > 0) perSecond = (1000 * (current.steps() - playing.from)) / playing.trained;
+        if (current.steps() >= playing.until) return stop();
+        if (time - playing.shown >= current.now.interval) {
+          var found = show(measured());
+          playing.shown = performance.now();
+          if (!found.finite) return stop();
+        }
+        if (current.steps() === from) setTimeout(playOn, 5); // slower is asked for
+        else channel.port2.postMessage(0);
+      }
+
+      var verbs = {
+        data: function (message) { sets[message.name] = message.set; },
+        create: function (message) {
+          stop();
+          current = network(message.settings, sets, code);
+          return show(measured());
+        },
+        reset: function (message) {
+          stop();
+          require(current, "reset: there is no network");
+          // As it is set now; but a path of β begins where it began.
+          var kept = Object.assign({}, current.settings, current.now);
+          if (kept.path.length) kept.beta = current.settings.beta;
+          current = network(Object.assign(kept, message.settings), sets, code);
+          return show(measured());
+        },
+        set: function (message) {
+          current.change(message.changes);
+          if (!playing) return show(measured());
+          if ("pace" in message.changes) keepPace();
+        },
+        pause: function () { return stop() || measured(); },
+        measure: function () { return show(measured()); },
+        decode: function (message) { return current.decode(message.codes); },
+        encode: function (message) { return current.encode(message.images); },
+      };
+
+      function hear(message) {
+        try {
+          require(current || message.verb === "create" || message.verb === "data",
+            message.verb + ": there is no network yet");
+          if (message.verb === "play" || message.verb === "step") {
+            stop();
+            var until = message.verb === "play" ? message.until : current.steps() + message.count;
+            return play(message.id, until === undefined ? Infinity : until);
+          }
+          scope.postMessage({ id: message.id, reply: verbs[message.verb](message) });
+        } catch (error) {
+          scope.postMessage({ id: message.id, error: error.message });
+        }
+      }
+      return hear;
+    }
+
+    return { network: network, serve: serve, stream: stream, fillNormal: fillNormal };
+  }
+
+  var here = library(USED, ACTIVE);
+
+  function products() {
+    return typeof EngineProducts === "undefined" ? "" : EngineProducts;
+  }
+
+  // A worker made of the library's own text: a page from disk may not load one from a file. Where
+  // there are no workers at all, the page does the work itself, slice by slice.
+  function start(listen) {
+    var words = [JSON.stringify(USED), JSON.stringify(ACTIVE)].join(", ");
+    var text = "var hear = (" + library + ")(" + words + ").serve(self, " +
+      JSON.stringify(products()) + ");\nonmessage = function (event) { hear(event.data); };";
+    try {
+      var address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+      var worker = new Worker(address);
+      URL.revokeObjectURL(address);
+      worker.onmessage = function (event) { listen(event.data); };
+      return {
+        tell: function (message) { worker.postMessage(message); },
+        end: function () { worker.terminate(); },
+      };
+    } catch (error) {
+      var ended = false;
+      var hear = here.serve({
+        postMessage: function (message) {
+          setTimeout(function () { if (!ended) listen(message); });
+        },
+      }, products());
+      return {
+        tell: function (message) { setTimeout(function () { hear(message); }); },
+        end: function () { hear({ verb: "pause" }); ended = true; },
+      };
+    }
+  }
+
+  function open(show) {
+    var waiting = {}, ids = 0;
+    var worker = start(function (message) {
+      if (message.measured) {
+        if (show) show(message.measured);
+        return;
+      }
+      var promise = waiting[message.id];
+      delete waiting[message.id];
+      if (!promise) return;
+      if ("error" in message) promise.reject(new Error(message.error));
+      else promise.resolve(message.reply);
+    });
+
+    function ask(verb, more) {
+      return new Promise(function (resolve, reject) {
+        var id = ++ids;
+        waiting[id] = { resolve: resolve, reject: reject };
+        worker.tell(Object.assign({ id: id, verb: verb }, more));
+      });
+    }
+
+    return {
+      data: function (name, set) { return ask("data", { name: name, set: set }); },
+      create: function (settings) { return ask("create", { settings: settings || {} }); },
+      reset: function (settings) { return ask("reset", { settings: settings || {} }); },
+      play: function (options) { return ask("play", options || {}); },
+      pause: function () { return ask("pause"); },
+      step: function (count) { return ask("step", { count: count || 1 }); },
+      set: function (changes) { return ask("set", { changes: changes }); },
+      measure: function () { return ask("measure"); },
+      decode: function (codes) { return ask("decode", { codes: Float32Array.from(codes) }); },
+      encode: function (images) { return ask("encode", { images: Float32Array.from(images) }); },
+      close: function () { worker.end(); },
+    };
+  }
+
+  // The images of engine-glyphs.data.js: two pixels of four bits in each byte.
+  function glyphs(packed) {
+    function images(part) {
+      var bytes = Explorables.numbers(part), count = bytes.length * 2 / packed.pixels;
+      var levels = new Uint8Array(count * packed.pixels);
+      for (var i = 0; i < bytes.length; i++) {
+        // The upper half of a byte is a pixel, the lower half the one below it.
+        var image = Math.floor((2 * i) / packed.pixels), place = i - (image * packed.pixels) / 2;
+        var row = Math.floor(place / packed.side), column = place % packed.side;
+        var at = image * packed.pixels + 2 * row * packed.side + column;
+        levels[at] = (bytes[i] >> 4) & 15;
+        levels[at + packed.side] = bytes[i] & 15;
+      }
+      return levels;
+    }
+    return {
+      pixels: packed.pixels,
+      scale: 1 / 15,
+      train: images(packed.train),
+      heldOut: images(packed.heldOut),
+      labels: Explorables.numbers(packed.labels),
+    };
+  }
+
+  // What a linear VAE does with each eigenvalue at its optimum, as vaelib.linear_vae_optimum.
+  function linearOptimum(eigenvalues, decoderVariance, beta) {
+    var level = decoderVariance * beta;
+    return eigenvalues.map(function (value) {
+      var above = Math.max(value, level) / level;
+      return { varMu: 1 - 1 / above, sigma2: 1 / above, kl: 0.5 * Math.log(above) };
+    });
+  }
+
+  return {
+    USED: USED,
+    ACTIVE: ACTIVE,
+    open: open,
+    glyphs: glyphs,
+    linearOptimum: linearOptimum,
+    network: function (settings, sets) { return here.network(settings, sets, products()); },
+    stream: here.stream,
+  };
+})();
