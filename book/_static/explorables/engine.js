@@ -128,15 +128,16 @@ var Engine = (function () {
 
     // --- random numbers ---------------------------------------------------------------------------
 
-    // sfc32 by Chris Doty-Humphrey: whole numbers below 2^32, the same on every machine.
+    // sfc32 by Chris Doty-Humphrey: whole numbers below 2^32, the same on every machine. Its state is
+    // in an array because whole numbers there are not made into objects, which takes most of the time.
     function stream(seed, number) {
-      var a = 0, b = seed | 0, c = number | 0, counter = 1;
+      var state = Int32Array.of(0, seed, number, 1);
       function next() {
-        var drawn = (((a + b) | 0) + counter) | 0;
-        counter = (counter + 1) | 0;
-        a = b ^ (b >>> 9);
-        b = (c + (c << 3)) | 0;
-        c = (((c << 21) | (c >>> 11)) + drawn) | 0;
+        var b = state[1], c = state[2], drawn = (state[0] + b + state[3]) | 0;
+        state[3]++;
+        state[0] = b ^ (b >>> 9);
+        state[1] = (c + (c << 3)) | 0;
+        state[2] = (((c << 21) | (c >>> 11)) + drawn) | 0;
         return drawn >>> 0;
       }
       for (var i = 0; i < 20; i++) next();
@@ -148,14 +149,41 @@ var Engine = (function () {
       return next() / 4294967296;
     }
 
-    // Standard normal numbers into an array, two by two [Box and Muller 1958].
-    function fillNormal(next, array) {
-      for (var i = 0; i < array.length; i += 2) {
-        var radius = Math.sqrt(-2 * Math.log((next() + 1) / 4294967296));
-        var angle = 2 * Math.PI * uniform(next);
-        array[i] = radius * Math.cos(angle);
-        if (i + 1 < array.length) array[i + 1] = radius * Math.sin(angle);
+    // Standard normal numbers into an array: from which of 128 layers of equal area under the bell
+    // curve, and where in it [Marsaglia and Tsang 2000]. Nearly all need no function of Math.
+    var EDGE = 3.442619855899, AREA = 9.91256303526217e-3; // of the lowest layer
+    var edges = [AREA / bell(EDGE), EDGE];
+    for (var edge = 2; edge < 128; edge++) {
+      edges.push(Math.sqrt(-2 * Math.log(AREA / edges[edge - 1] + bell(edges[edge - 1]))));
+    }
+    edges = Float64Array.from(edges.concat(0));
+
+    function bell(at) {
+      return Math.exp(-0.5 * at * at);
+    }
+
+    function fillNormal(next, array, count) {
+      for (var i = 0; i < count; i++) {
+        var bits = next() | 0, layer = bits & 127;
+        var value = ((bits >> 7) / 16777216) * edges[layer];
+        array[i] = Math.abs(value) < edges[layer + 1] ? value : normalAtEdge(next, value, layer);
       }
+    }
+
+    function normalAtEdge(next, value, layer) {
+      if (layer === 0) {
+        var beyond, above;
+        do {
+          beyond = -Math.log((next() + 1) / 4294967296) / EDGE;
+          above = -Math.log((next() + 1) / 4294967296);
+        } while (2 * above < beyond * beyond);
+        return value > 0 ? EDGE + beyond : -EDGE - beyond;
+      }
+      var low = bell(edges[layer]), high = bell(edges[layer + 1]);
+      if (low + uniform(next) * (high - low) < bell(value)) return value;
+      var one = new Float32Array(1);
+      fillNormal(next, one, 1);
+      return one[0];
     }
 
     function shuffle(next, order) {
@@ -178,7 +206,7 @@ var Engine = (function () {
         var columns = [new Float64Array(count).fill(1 / Math.sqrt(count))];
         eigenvalues.forEach(function () {
           var column = new Float64Array(count);
-          fillNormal(next, column);
+          fillNormal(next, column, count);
           columns.forEach(function (other) {
             var along = dot(column, other);
             for (var i = 0; i < count; i++) column[i] -= along * other[i];
@@ -276,14 +304,78 @@ var Engine = (function () {
       }
     }
 
+    function plainTranspose(memory, a, c, rows, columns) {
+      for (var i = 0; i < rows; i++) {
+        for (var j = 0; j < columns; j++) memory[c + j * rows + i] = memory[a + i * columns + j];
+      }
+    }
+
+    // c = the sum of the rows of a.
+    function plainSumRows(memory, a, c, rows, columns) {
+      for (var j = 0; j < columns; j++) {
+        var sum = 0;
+        for (var i = 0; i < rows; i++) sum += memory[a + i * columns + j];
+        memory[c + j] = sum;
+      }
+    }
+
+    // c = c where a > 0, and leak c elsewhere: back through a leaky ReLU, whose output a is.
+    function plainThroughLeak(memory, a, c, count, leak) {
+      for (var i = 0; i < count; i++) {
+        if (!(memory[a + i] > 0)) memory[c + i] *= leak;
+      }
+    }
+
+    // c = share (sigmoid(a) - x): the gradient of -log P(X|z) by the logits a.
+    function plainBernoulliGradient(memory, a, x, c, count, share) {
+      for (var i = 0; i < count; i++) {
+        memory[c + i] = share * (1 / (1 + Math.exp(-memory[a + i])) - memory[x + i]);
+      }
+    }
+
+    // For each row of logits a and pixels x, eight numbers into c: four sums of x a - max(a, 0) and
+    // four products of 1 + e^-|a|. A number of 32 bits holds a product of 127.
+    function plainBernoulliParts(memory, a, x, c, rows, columns) {
+      for (var row = 0; row < rows; row++, a += columns, x += columns, c += 8) {
+        for (var lane = 0; lane < 4; lane++) {
+          var sum = 0, product = 1;
+          for (var i = lane; i < columns; i += 4) {
+            var logit = memory[a + i];
+            sum += memory[x + i] * logit - (logit > 0 ? logit : 0);
+            product *= 1 + Math.exp(logit > 0 ? -logit : logit);
+          }
+          memory[c + lane] = sum;
+          memory[c + 4 + lane] = product;
+        }
+      }
+    }
+
+    // A step of Adam [Kingma and Ba 2015]: first and second are the running means of the gradient
+    // and of its square; rate and shrink have the corrections for their start at zero.
+    function plainAdam(memory, weights, gradient, first, second, count, rate, shrink) {
+      for (var i = 0; i < count; i++) {
+        var slope = memory[gradient + i];
+        var mean = (memory[first + i] += 0.1 * (slope - memory[first + i]));
+        var square = (memory[second + i] += 0.001 * (slope * slope - memory[second + i]));
+        memory[weights + i] -= (rate * mean) / (Math.sqrt(square) * shrink + 1e-8);
+      }
+    }
+
     function plainProducts(floats) {
       var memory = new Float32Array(floats);
-      return {
-        name: "plain",
-        memory: memory,
-        multiply: plainMultiply.bind(null, memory),
-        multiplyTransposed: plainMultiplyTransposed.bind(null, memory),
+      var made = { name: "plain", memory: memory };
+      var all = {
+        multiply: plainMultiply,
+        multiplyTransposed: plainMultiplyTransposed,
+        transpose: plainTranspose,
+        sumRows: plainSumRows,
+        throughLeak: plainThroughLeak,
+        bernoulliGradient: plainBernoulliGradient,
+        bernoulliParts: plainBernoulliParts,
+        adam: plainAdam,
       };
+      Object.keys(all).forEach(function (name) { made[name] = all[name].bind(null, memory); });
+      return made;
     }
 
     // products.wat, assembled; null where it is not there, or the browser cannot run it.
@@ -307,6 +399,24 @@ var Engine = (function () {
         },
         multiplyTransposed: function (a, b, c, rows, inner, columns) {
           run.multiplyTransposed(4 * a, 4 * b, 4 * c, rows, inner, columns);
+        },
+        transpose: function (a, c, rows, columns) {
+          run.transpose(4 * a, 4 * c, rows, columns);
+        },
+        sumRows: function (a, c, rows, columns) {
+          run.sumRows(4 * a, 4 * c, rows, columns);
+        },
+        throughLeak: function (a, c, count, leak) {
+          run.throughLeak(4 * a, 4 * c, count, leak);
+        },
+        bernoulliGradient: function (a, x, c, count, share) {
+          run.bernoulliGradient(4 * a, 4 * x, 4 * c, count, share);
+        },
+        bernoulliParts: function (a, x, c, rows, columns) {
+          run.bernoulliParts(4 * a, 4 * x, 4 * c, rows, columns);
+        },
+        adam: function (weights, gradient, first, second, count, rate, shrink) {
+          run.adam(4 * weights, 4 * gradient, 4 * first, 4 * second, count, rate, shrink);
         },
       };
     }
@@ -388,6 +498,7 @@ var Engine = (function () {
       var settings = complete(given);
       var set = settings.data === "toy" ? toy(settings.eigenvalues, settings.seed) : sets[settings.data];
       require(set, settings.data + ": there are no such data");
+      require(set.pixels <= 504, settings.data + ": expected at most 504 pixels");
       var pixels = set.pixels, latent = settings.latent;
       var trainCount = set.train.length / pixels, heldOutCount = set.heldOut.length / pixels;
       require(settings.batch <= trainCount, "batch: there are fewer images");
@@ -442,13 +553,22 @@ var Engine = (function () {
         return one.input.columns * one.output.columns;
       })));
 
+      var partsAt = reserve(8 * capacity);
+      var trainAt = reserve(trainCount * x.columns), heldOutAt = reserve(heldOutCount * x.columns);
+
       var products = (!settings.plain && code && simdProducts(floats, code)) || plainProducts(floats);
       var memory = products.memory;
-      function part(at, count) {
-        return memory.subarray(at, at + count);
+      var allWeights = memory.subarray(weightsAt, weightsAt + parameterCount);
+      var allGradients = memory.subarray(gradientAt, gradientAt + parameterCount);
+      copySet(set.train, trainAt);
+      copySet(set.heldOut, heldOutAt);
+
+      function copySet(images, at) {
+        var columns = x.columns;
+        for (var from = 0; from < images.length; from += pixels, at += columns) {
+          for (var i = 0; i < pixels; i++) memory[at + i] = images[from + i] * set.scale;
+        }
       }
-      var allWeights = part(weightsAt, parameterCount), allGradients = part(gradientAt, parameterCount);
-      var first = part(firstAt, parameterCount), second = part(secondAt, parameterCount);
 
       // --- what may change, and what has been done
       var now = {};
@@ -462,9 +582,9 @@ var Engine = (function () {
       var indices = new Uint32Array(settings.batch);
       var noise = new Float32Array(capacity * latent);
       var measuringNoise = new Float32Array(heldOutCount * latent);
-      fillNormal(stream(settings.seed, MEASURING), measuringNoise);
+      fillNormal(stream(settings.seed, MEASURING), measuringNoise, measuringNoise.length);
       var priorDraws = new Float32Array(settings.draws * latent);
-      fillNormal(stream(settings.seed, DRAWS), priorDraws);
+      fillNormal(stream(settings.seed, DRAWS), priorDraws, priorDraws.length);
       initialise();
       change(now);
 
@@ -502,42 +622,25 @@ var Engine = (function () {
           var one = layers[depth], inputs = one.input.columns, outputs = one.output.columns;
           products.multiplyTransposed(one.input.at, one.output.grad, gradientAt + one.weight,
             inputs, rows, outputs);
-          sumRows(one.output.grad, gradientAt + one.bias, rows, outputs);
+          products.sumRows(one.output.grad, gradientAt + one.bias, rows, outputs);
           if (!depth && !toInput) return;
-          transpose(weightsAt + one.weight, turnedAt, inputs, outputs);
+          products.transpose(weightsAt + one.weight, turnedAt, inputs, outputs);
           products.multiply(one.output.grad, turnedAt, zerosAt, one.input.grad,
             rows, outputs, inputs, 1);
-          if (depth && settings.leak < 1) throughLeak(one.input, rows);
-        }
-      }
-
-      function sumRows(from, to, rows, columns) {
-        for (var j = 0; j < columns; j++) memory[to + j] = 0;
-        for (var row = 0; row < rows; row++, from += columns) {
-          for (var k = 0; k < columns; k++) memory[to + k] += memory[from + k];
-        }
-      }
-
-      function transpose(from, to, rows, columns) {
-        for (var i = 0; i < rows; i++) {
-          for (var j = 0; j < columns; j++) memory[to + j * rows + i] = memory[from + i * columns + j];
-        }
-      }
-
-      function throughLeak(place, rows) {
-        for (var i = 0; i < rows * place.columns; i++) {
-          if (!(memory[place.at + i] > 0)) memory[place.grad + i] *= settings.leak;
+          if (depth && settings.leak < 1) {
+            products.throughLeak(one.input.at, one.input.grad, rows * inputs, settings.leak);
+          }
         }
       }
 
       // Images by their numbers into the first rows of x; the rows up to a multiple of 4 are black.
-      function fillImages(images, numbers, count) {
-        var rows = padded(count, 4);
-        for (var row = 0; row < rows; row++) {
-          var from = (row < count ? numbers[row] : 0) * pixels, to = x.at + row * x.columns;
-          var scale = row < count ? set.scale : 0;
-          for (var i = 0; i < pixels; i++) memory[to + i] = images[from + i] * scale;
+      function fillImages(from, numbers, count) {
+        var rows = padded(count, 4), columns = x.columns;
+        for (var row = 0; row < count; row++) {
+          var image = from + numbers[row] * columns;
+          memory.copyWithin(x.at + row * columns, image, image + columns);
         }
+        memory.fill(0, x.at + count * columns, x.at + rows * columns);
         return rows;
       }
 
@@ -562,22 +665,28 @@ var Engine = (function () {
         }
       }
 
-      // log P(X|z) of each row, from x and the decoder's output.
-      function likelihood(row) {
-        var at = x.at + row * x.columns, to = output.at + row * output.columns, sum = 0;
+      // log P(X|z) of the first rows, from x and the decoder's output, to `each(row, nats)`.
+      function likelihoods(count, each) {
+        var columns = x.columns, row;
         if (settings.likelihood === "gaussian") {
-          for (var k = 0; k < pixels; k++) sum += (memory[at + k] - memory[to + k]) ** 2;
-          return -0.5 * (sum / settings.decoderVariance +
-            pixels * Math.log(2 * Math.PI * settings.decoderVariance));
+          var constant = pixels * Math.log(2 * Math.PI * settings.decoderVariance);
+          for (row = 0; row < count; row++) {
+            var squares = 0, at = x.at + row * columns, to = output.at + row * columns;
+            for (var k = 0; k < pixels; k++) squares += (memory[at + k] - memory[to + k]) ** 2;
+            each(row, -0.5 * (squares / settings.decoderVariance + constant));
+          }
+          return;
         }
-        // x l - log(1 + e^l). One logarithm an image: a product of 1,000 numbers up to 2 is finite.
-        var product = 1;
-        for (var i = 0; i < pixels; i++) {
-          var logit = memory[to + i];
-          sum += memory[at + i] * logit - (logit > 0 ? logit : 0);
-          product *= 1 + Math.exp(logit > 0 ? -logit : logit);
+        // x a - log(1 + e^a). The sum of the logarithms is that of the product: one for an image. A
+        // column beyond the last pixel, with a = x = 0, puts a 2 into it.
+        products.bernoulliParts(output.at, x.at, partsAt, count, columns);
+        var beyond = (columns - pixels) * Math.LN2;
+        for (row = 0; row < count; row++) {
+          var p = partsAt + 8 * row;
+          var sum = memory[p] + memory[p + 1] + memory[p + 2] + memory[p + 3];
+          each(row, sum + beyond -
+            Math.log(memory[p + 4] * memory[p + 5] * memory[p + 6] * memory[p + 7]));
         }
-        return sum - Math.log(product);
       }
 
       // --- training
@@ -605,7 +714,7 @@ var Engine = (function () {
         });
         updatePrices();
         nextBatch();
-        fillNormal(nextNoise, noise.subarray(0, settings.batch * latent));
+        fillNormal(nextNoise, noise, settings.batch * latent);
         gradient();
         steps++;
         adam();
@@ -613,7 +722,7 @@ var Engine = (function () {
 
       // Of the mean of -log P(X|z) + Σ β KL over the batch, as in vaelib.lab.elbo_gradient.
       function gradient() {
-        var rows = fillImages(set.train, indices, settings.batch);
+        var rows = fillImages(trainAt, indices, settings.batch);
         encodeRows(rows);
         fillCodes(rows, now.sample && noise, 0);
         forward(decoder, rows);
@@ -625,16 +734,18 @@ var Engine = (function () {
 
       // (mean - x) / η², for each likelihood.
       function outputGradient(rows) {
-        var bernoulli = settings.likelihood === "bernoulli";
-        var share = 1 / rows / (bernoulli ? 1 : settings.decoderVariance);
-        for (var row = 0; row < rows; row++) {
-          var at = x.at + row * x.columns, from = output.at + row * output.columns;
-          var to = output.grad + row * output.columns;
-          for (var i = 0; i < pixels; i++) {
-            var mean = memory[from + i];
-            if (bernoulli) mean = 1 / (1 + Math.exp(-mean));
-            memory[to + i] = share * (mean - memory[at + i]);
+        var columns = output.columns, count = rows * columns;
+        if (settings.likelihood === "bernoulli") {
+          products.bernoulliGradient(output.at, x.at, output.grad, count, 1 / rows);
+          for (var row = 0; row < rows; row++) { // beyond the last pixel sigmoid(0) is not 0
+            var end = output.grad + row * columns + columns;
+            memory.fill(0, end - columns + pixels, end);
           }
+          return;
+        }
+        var share = 1 / rows / settings.decoderVariance;
+        for (var i = 0; i < count; i++) {
+          memory[output.grad + i] = share * (memory[output.at + i] - memory[x.at + i]);
         }
       }
 
@@ -655,16 +766,10 @@ var Engine = (function () {
         }
       }
 
-      // [Kingma and Ba 2015], with PyTorch's defaults.
       function adam() {
         var rate = now.learningRate / (1 - Math.pow(0.9, steps));
         var shrink = 1 / Math.sqrt(1 - Math.pow(0.999, steps));
-        for (var i = 0; i < parameterCount; i++) {
-          var slope = allGradients[i];
-          first[i] += 0.1 * (slope - first[i]);
-          second[i] += 0.001 * (slope * slope - second[i]);
-          allWeights[i] -= (rate * first[i]) / (Math.sqrt(second[i]) * shrink + 1e-8);
-        }
+        products.adam(weightsAt, gradientAt, firstAt, secondAt, parameterCount, rate, shrink);
       }
 
       function change(changes) {
@@ -692,11 +797,11 @@ var Engine = (function () {
       // The mean loss of the last batch, before its step: in nats.
       function loss() {
         var sum = 0;
-        for (var row = 0; row < settings.batch; row++) {
+        likelihoods(settings.batch, function (row, nats) {
           var at = head.at + row * 2 * wide;
-          sum -= likelihood(row);
+          sum -= nats;
           for (var j = 0; j < latent; j++) sum += prices[j] * kl(memory[at + j], memory[at + wide + j]);
-        }
+        });
         return sum / settings.batch;
       }
 
@@ -718,7 +823,7 @@ var Engine = (function () {
       function fillHeldOut(from, count) {
         var numbers = [];
         for (var i = 0; i < count; i++) numbers.push(from + i);
-        return fillImages(set.heldOut, numbers, count);
+        return fillImages(heldOutAt, numbers, count);
       }
 
       function encodeSet() {
@@ -766,10 +871,10 @@ var Engine = (function () {
             fillCodes(rows, epsilon, from * latent);
             for (var row = 0; j >= 0 && row < rows; row++) memory[z.at + row * wide + j] = mean[j];
             forward(decoder, rows);
-            for (var r = 0; r < some; r++) {
-              if (j < 0) total += whole[from + r] = likelihood(r);
-              else lost[j] += whole[from + r] - likelihood(r);
-            }
+            likelihoods(some, function (r, nats) {
+              if (j < 0) total += whole[from + r] = nats;
+              else lost[j] += whole[from + r] - nats;
+            });
           }
         }, function () {});
         return {
@@ -784,7 +889,8 @@ var Engine = (function () {
           encodeRows(rows);
           fillCodes(rows, now.sample && measuringNoise, from * latent);
           forward(decoder, rows);
-        }, function (row) { sum += likelihood(row); });
+          likelihoods(Math.min(CHUNK, heldOutCount - from), function (_, nats) { sum += nats; });
+        }, function () {});
         return sum / heldOutCount;
       }
 
