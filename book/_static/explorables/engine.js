@@ -1255,5 +1255,6 @@ var Engine = (function () {
     linearOptimum: linearOptimum,
     network: function (settings, sets) { return here.network(settings, sets, products()); },
     stream: here.stream,
+    fillNormal: here.fillNormal,
   };
 })();
