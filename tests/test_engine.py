@@ -54,6 +54,11 @@ def page(browser: Browser) -> Iterator[Page]:
     page.context.close()
 
 
+@pytest.fixture(scope="module")
+def held_out(page: Page) -> torch.Tensor:
+    return images(run(page, "return sets.glyphs.heldOut"))
+
+
 def trained(page: Page, settings: dict[str, Any], steps: int = 20) -> dict[str, Any]:
     """The last step of a short training, and what is measured after it."""
     return run(
@@ -64,8 +69,13 @@ def trained(page: Page, settings: dict[str, Any], steps: int = 20) -> dict[str, 
         const before = network.weights();
         network.step();
         const last = {before, gradients: network.gradients(), loss: network.loss(), ...network.batch()};
-        return {...last, settings: network.settings, now: network.now, measured: network.measure(),
-                weights: network.weights(), train: sets.glyphs.train, heldOut: sets.glyphs.heldOut};
+        const x = new Float32Array(last.indices.length * 196);
+        last.indices.forEach((image, row) =>
+          x.set(sets.glyphs.train.subarray(196 * image, 196 * image + 196), 196 * row));
+        const measuring = new Float32Array(500 * network.settings.latent);
+        Engine.fillNormal(Engine.stream(0, 4), measuring, measuring.length);
+        return {...last, x, measuring, settings: network.settings, now: network.now,
+                measured: network.measure(), weights: network.weights()};
         """,
         settings=settings,
         steps=steps,
@@ -84,7 +94,7 @@ def test_each_gradient_is_autograds(
     assert seen["measured"]["backend"] == ("plain" if plain else "simd")
     settings, now = seen["settings"], seen["now"]
     model = Beside(settings, now["killed"], seen["before"])
-    x = images(seen["train"].view(-1, 196)[seen["indices"].long()])
+    x = images(seen["x"])
     noise = seen["noise"].double().view(-1, settings["latent"]) * now["sample"]
     beta = torch.full((settings["latent"],), float(now["beta"]), dtype=torch.float64)
     beta[now["free"] + seen["measured"]["revived"]] = 0
@@ -113,12 +123,12 @@ def test_a_step_is_adams(page: Page, name: str) -> None:
 
 @networks
 def test_measures_are_the_packages(
-    page: Page, monkeypatch: pytest.MonkeyPatch, name: str
+    page: Page, held_out: torch.Tensor, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     seen = trained(page, {**NETWORKS[name], "gainImages": 150})
     measured, latent = seen["measured"], seen["settings"]["latent"]
     model = Beside(seen["settings"], seen["now"]["killed"], seen["weights"])
-    x = images(seen["heldOut"].view(-1, 196))
+    x, noise = held_out, seen["measuring"].double().view(500, latent) * seen["now"]["sample"]
     with torch.no_grad():
         mu, logvar = model.encode(x)
         expected = latent_statistics(mu, logvar)
@@ -128,12 +138,14 @@ def test_measures_are_the_packages(
     assert measured["kl"] == pytest.approx(expected.kl.tolist(), rel=1e-4, abs=1e-6)
     assert measured["price"] == pytest.approx(gaussian_kl(mu, logvar).sum(1).mean().item(), rel=1e-4)
     assert measured["gain"] == pytest.approx(gain.tolist(), rel=1e-3, abs=1e-3)
-    assert len(measured["gain"]) == len(measured["noisyGain"]) == latent
-    assert measured["elbo"] == pytest.approx(measured["likelihood"] - measured["price"])
-    with torch.no_grad():  # of other draws
-        use_noise(monkeypatch, torch.randn(500, latent, dtype=torch.float64) * seen["now"]["sample"])
+    use_noise(monkeypatch, seen["measuring"].double().view(500, latent)[:150])
+    noisy = reconstruction_gain(model, x[:150], torch.Generator())
+    assert measured["noisyGain"] == pytest.approx(noisy.tolist(), rel=1e-3, abs=1e-3)
+    with torch.no_grad():
+        use_noise(monkeypatch, noise)
         nats = reconstruction_log_likelihood(model, x, sample_posterior(mu, logvar)).mean().item()
-    assert measured["likelihood"] == pytest.approx(nats, rel=0.01)
+    assert measured["likelihood"] == pytest.approx(nats, rel=1e-5)
+    assert measured["elbo"] == pytest.approx(measured["likelihood"] - measured["price"])
 
 
 @pytest.mark.parametrize("kind", ["glorot", "torch"])
