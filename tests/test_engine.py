@@ -136,7 +136,9 @@ def test_measures_are_the_packages(
     assert measured["varMu"] == pytest.approx(expected.var_mu.tolist(), rel=1e-4, abs=1e-7)
     assert measured["meanSigma2"] == pytest.approx(expected.mean_sigma2.tolist(), rel=1e-4)
     assert measured["kl"] == pytest.approx(expected.kl.tolist(), rel=1e-4, abs=1e-6)
-    assert measured["price"] == pytest.approx(gaussian_kl(mu, logvar).sum(1).mean().item(), rel=1e-4)
+    assert measured["price"] == pytest.approx(
+        gaussian_kl(mu, logvar).sum(1).mean().item(), rel=1e-4
+    )
     assert measured["gain"] == pytest.approx(gain.tolist(), rel=1e-3, abs=1e-3)
     use_noise(monkeypatch, seen["measuring"].double().view(500, latent)[:150])
     noisy = reconstruction_gain(model, x[:150], torch.Generator())
