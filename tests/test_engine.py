@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from conftest import ROOT
@@ -68,13 +67,13 @@ def trained(page: Page, settings: dict[str, Any], steps: int = 20) -> dict[str, 
         for (let i = 1; i < given.steps; i++) network.step();
         const before = network.weights();
         network.step();
-        const last = {before, gradients: network.gradients(), loss: network.loss(), ...network.batch()};
-        const x = new Float32Array(last.indices.length * 196);
-        last.indices.forEach((image, row) =>
+        const batch = network.batch(), gradients = network.gradients(), loss = network.loss();
+        const x = new Float32Array(batch.indices.length * 196);
+        batch.indices.forEach((image, row) =>
           x.set(sets.glyphs.train.subarray(196 * image, 196 * image + 196), 196 * row));
         const measuring = new Float32Array(500 * network.settings.latent);
         Engine.fillNormal(Engine.stream(0, 4), measuring, measuring.length);
-        return {...last, x, measuring, settings: network.settings, now: network.now,
+        return {...batch, before, gradients, loss, x, measuring, settings: network.settings, now: network.now,
                 measured: network.measure(), weights: network.weights()};
         """,
         settings=settings,
@@ -221,7 +220,7 @@ def test_a_browser_without_simd_gets_plain_javascript(browser: Browser) -> None:
     page.context.close()
 
 
-# --- the data --------------------------------------------------------------------------------------
+# --- the data ------------------------------------------------------------------------------------
 
 
 def test_the_glyphs_are_the_packages(page: Page) -> None:
@@ -244,7 +243,8 @@ def test_the_toy_has_exactly_its_eigenvalues(page: Page) -> None:
     measured = run(
         page,
         """
-        return Engine.network({data: "toy", eigenvalues: given.values, pictures: 500}, {}).measure();
+        const toy = {data: "toy", eigenvalues: given.values, pictures: 500};
+        return Engine.network(toy, {}).measure();
         """,
         values=tool.TOY,
     )
@@ -260,7 +260,7 @@ def test_the_closed_form_is_the_packages(page: Page) -> None:
         assert [row[key] for row in theirs] == pytest.approx(values.tolist())
 
 
-# --- seeds, steps and switches ---------------------------------------------------------------------
+# --- seeds, steps and switches -------------------------------------------------------------------
 
 WORKER = """
   const shown = [], engine = Engine.open(measured => shown.push(measured));
