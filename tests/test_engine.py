@@ -73,8 +73,8 @@ def trained(page: Page, settings: dict[str, Any], steps: int = 20) -> dict[str, 
           x.set(sets.glyphs.train.subarray(196 * image, 196 * image + 196), 196 * row));
         const measuring = new Float32Array(500 * network.settings.latent);
         Engine.fillNormal(Engine.stream(0, 4), measuring, measuring.length);
-        return {...batch, before, gradients, loss, x, measuring, settings: network.settings, now: network.now,
-                measured: network.measure(), weights: network.weights()};
+        return {...batch, before, gradients, loss, x, measuring, weights: network.weights(),
+                settings: network.settings, now: network.now, measured: network.measure()};
         """,
         settings=settings,
         steps=steps,
