@@ -115,7 +115,7 @@ def pages(rounds: int, first: Path | None) -> Row:
 
 def engines(rounds: int) -> Row:
     """What trains in a page."""
-    from engine import measure
+    from in_page import measure
 
     print("what trains in a page", flush=True)
     load = round(os.getloadavg()[0], 2)
@@ -366,10 +366,10 @@ def engine_table(found: Row) -> str:
     said = [[*goal[:3], "met" if goal[3] else "**missed**"] for goal in goals]
     return (
         "### Training in the page\n\n"
-        f"Headless Chromium on {found['day']}, load before {found['load before']}; 196-64-32-16 on "
-        "glyphs, batch 128, Adam, each in one thread. *Losses apart*: the largest difference from "
-        "our loss on the same images, noise and first weights, as a share of it. A blank page takes "
-        f"{found['blank']:.0f} MB.\n\n"
+        f"Headless Chromium on {found['day']}, load before {found['load before']}; 196-64-32-16 "
+        "on glyphs, batch 128, Adam, each in one thread. *Losses apart*: the largest difference "
+        "from our loss on the same images, noise and first weights, as a share of it. A blank page "
+        f"takes {found['blank']:.0f} MB.\n\n"
         + table(["", "ms a step (quartiles)", "× ours", "losses apart", "MB"], rows)
         + "\n\n"
         + table(["the laboratory's default, batch 64", "measured", "wanted", ""], said)

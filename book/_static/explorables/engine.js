@@ -1,9 +1,8 @@
 // The engine of the laboratory: a dense VAE that trains in the page.
 //
-// Classic scripts, for a page opened from disk loads no modules. Before this one comes
-// engine-products.js, which has the matrix products in WebAssembly; without it, or where a browser
-// lacks SIMD, plain JavaScript multiplies.
-//
+// Classic scripts, for a page opened from disk loads no modules. Before this one come core.js and
+// engine-products.js, which has what takes time in WebAssembly (its source is
+// tools/engine/products.wat); without that, or where a browser lacks SIMD, plain JavaScript does it.
 //
 // In the page
 //
@@ -28,7 +27,8 @@
 //
 // Settings that make a network (defaults behind the colon)
 //
-//   data: "glyphs"          or "toy": Gaussian data, drawn by the seed, with these eigenvalues
+//   data: "glyphs"          or "toy": Gaussian data, drawn by the seed, with these eigenvalues; then
+//                           hidden: [], latent: 6 and likelihood: "gaussian" are the defaults
 //   eigenvalues: [5, 3, 1.5, 0.8, 0.4, 0.1]
 //   hidden: [64, 32]        widths of the encoder's hidden layers, none to four; the decoder has
 //                           them in reverse. With none, encoder and decoder are straight lines
@@ -48,14 +48,18 @@
 //   beta: 1                 weight of the KL
 //   path: []                [[step, beta], …]: at that step β becomes that
 //   learningRate: 0.003     of Adam
-//   sample: true            false: z is the posterior mean, without noise (cut 1; cut 2 if it comes)
-//   free: []                these variables have no KL (cut 3)
-//   revive: {variables: [3], steps: 400}     they have no KL for so many steps from now (cut 5);
-//                           `variables: 2` takes the two with the least Var μ
+//   sample: true            false: z is the posterior mean, without noise
+//   free: []                these variables have no KL
+//   revive: {variables: [3], steps: 400}     they have no KL for so many steps from now, and are no
+//                           longer killed; `variables: 2` takes the two with the least Var μ
 //   killed: []              of these the encoder says μ = 0 and log σ² = 0, whatever the image: they
 //                           are at the prior and stay there until they leave the list
 //   interval: 100           ms between measurements while it plays
 //   pace: Infinity          steps a second, at most
+//
+// These are the cuts of the chapter on the vicious cycle: `sample` is what Experiment's
+// sample_from_epoch does (cut 1, and 2 where it comes late), `free` free_variable (3), `revive`
+// revive_epochs and revive_count (5); `path` is beta_path. What holds signal and noise (4) is not here.
 //
 // What is measured, on held-out images; arrays have an entry for each latent variable
 //
@@ -68,7 +72,7 @@
 //   used                    how many have a gain above Engine.USED = 0.5 nats
 //   active                  how many have a Var μ above Engine.ACTIVE = 0.05
 //   likelihood, price, elbo mean log P(X|z), mean KL of all variables, and the difference: nats
-//   weights                 weight of each variable's KL now: β, or 0 where it has no price
+//   klWeights               of each variable's KL now: β, or 0 where it has no price
 //   finite                  false: training has blown up; it stops by itself
 //   playing, perSecond      whether it plays on, and the steps a second while it last trained
 //   backend                 "simd" or "plain"
@@ -86,7 +90,7 @@
 var Engine = (function () {
   "use strict";
 
-  var USED = 0.5; // nats: in this small network a variable brings more than a nat, or next to nothing
+  var USED = 0.5; // nats: in this small network few bring between a tenth of a nat and one
   var ACTIVE = 0.05; // of Var μ
 
   // All that the worker runs: its text is sent there, so it names nothing outside.
@@ -904,7 +908,7 @@ var Engine = (function () {
           free: now.free.slice(),
           killed: now.killed.slice(),
           revived: Array.from(revivedUntil.keys()).filter(function (j) { return revivedUntil[j] > steps; }),
-          weights: found.kl.map(function (_, j) { return priceOf(j); }),
+          klWeights: found.kl.map(function (_, j) { return priceOf(j); }),
           varMu: found.varMu,
           meanSigma2: found.meanSigma2,
           kl: found.kl,

@@ -1,6 +1,6 @@
 """The engine of the laboratory beside what else trains in a page, in headless Chromium.
 
-``measure`` is what ``make bench`` takes into its tables. The contestants of ``engine.js`` take
+``measure`` is what ``make bench`` takes into its tables. The contestants of ``in_page.js`` take
 turns, each in a page and process of its own. TensorFlow.js comes from npm; without npm its rows are
 missing. It runs in one thread, as in a page from disk, which may not share memory between threads.
 """
@@ -52,7 +52,7 @@ def fetch_tensorflow() -> bool:
 
 
 def renderers(browser: Browser) -> dict[int, float]:
-    """Megabytes of each process that runs pages, by its number, with its share of what is shared."""
+    """Megabytes of each process that runs pages, by its number; what is shared counts in part."""
     session = browser.new_browser_cdp_session()
     processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
     session.detach()
@@ -71,7 +71,7 @@ def new_page(browser: Browser, address: str) -> tuple[Page, int]:
     before = renderers(browser)
     page = browser.new_context().new_page()
     page.set_default_timeout(300_000)
-    page.goto(f"{address}/benchmarks/engine.html")
+    page.goto(f"{address}/benchmarks/in_page.html")
     number = max(renderers(browser).keys() - before.keys())
     return page, number
 
