@@ -34,7 +34,7 @@ FLAGS = [
     "--enable-unsafe-swiftshader",  # a processor draws for WebGL where there is no GPU
     "--disable-features=SpareRendererForSitePerProcess",  # which would be taken for a page's
 ]
-COMPARED = 60  # steps on the same images, noise and first weights
+COMPARED = 40  # steps on the same images, noise and first weights
 SEEN = 2_000  # steps of the default, until which variables collapse
 
 
@@ -52,7 +52,7 @@ def fetch_tensorflow() -> bool:
 
 
 def renderers(browser: Browser) -> dict[int, float]:
-    """Megabytes of each process that runs pages, by its number; what is shared counts in part."""
+    """Megabytes of each process that runs pages, by its number, without what processes share."""
     session = browser.new_browser_cdp_session()
     processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
     session.detach()
@@ -61,7 +61,7 @@ def renderers(browser: Browser) -> dict[int, float]:
         rollup = Path("/proc", str(process["id"]), "smaps_rollup")
         if process["type"] == "renderer" and rollup.exists():
             sizes = dict(line.split(":") for line in rollup.read_text().splitlines()[1:])
-            parts = (sizes.get(name, "0 kB") for name in ("Pss", "SwapPss"))
+            parts = (sizes.get(name, "0 kB") for name in ("Private_Clean", "Private_Dirty", "Swap"))
             found[process["id"]] = sum(int(part.split()[0]) for part in parts) / 1000
     return found
 
