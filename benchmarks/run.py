@@ -369,7 +369,7 @@ def engine_table(found: Row) -> str:
         f"Headless Chromium on {found['day']}, load before {found['load before']}; 196-64-32-16 "
         "on glyphs, batch 128, Adam, each in one thread. *Losses apart*: the largest difference "
         "from our loss on the same images, noise and first weights, as a share of it. A blank page "
-        f"takes {found['blank']:.0f} MB.\n\n"
+        f"takes {found['blank']:.0f} MB. Without a GPU the processor draws for WebGL.\n\n"
         + table(["", "ms a step (quartiles)", "× ours", "losses apart", "MB"], rows)
         + "\n\n"
         + table(["the laboratory's default, batch 64", "measured", "wanted", ""], said)
