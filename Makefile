@@ -126,6 +126,7 @@ class: $(VENV)/.full  ## write the chapters without solutions to _build/class (C
 	$(PYTHON) tools/class_notebooks.py $(CHAPTER)
 
 explorables: $(VENV)/.full  ## write the numbers and still pictures of what readers can move, from the stored runs
+	$(PYTHON) tools/engine/assemble.py
 	$(PYTHON) tools/explorables.py
 
 cards: $(VENV)/.full  ## draw the pictures that links to chapters show elsewhere; make notebooks does it too
@@ -134,7 +135,7 @@ cards: $(VENV)/.full  ## draw the pictures that links to chapters show elsewhere
 reproduce: $(VENV)/.full  ## train everything again and check every claim; can be stopped and goes on
 	$(PYTHON) -m vaelib.lab.reproduce
 
-bench: $(VENV)/.full book  ## time training, and the front page on a slow phone; writes benchmarks/results.md
+bench: $(VENV)/.full book  ## time training, also in a page, and the front page on a slow phone; writes benchmarks/results.md
 	@test -d _build/peers/jax || $(PIP) install --quiet --no-deps --target _build/peers $(PEERS)
 	$(PYTHON) benchmarks/run.py
 

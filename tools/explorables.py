@@ -207,6 +207,32 @@ def water_level() -> dict[str, Any]:
     }
 
 
+ENGINE_IMAGES = {"train": 5_000, "heldOut": 500}
+ENGINE_DATASET = "glyphs"
+
+
+def engine_glyphs() -> dict[str, Any]:
+    """Glyphs of 14 by 14 for the network that trains in the page, with 16 levels of grey.
+
+    A pixel is the mean of four. Two pixels, one above the other, are a byte.
+    """
+    data = load(ENGINE_DATASET)
+    images = {"train": data.train_images, "heldOut": data.test_images}
+    packs = {}
+    for name, count in ENGINE_IMAGES.items():
+        levels = small_levels(images[name][:count])
+        pairs = levels.reshape(count, 7, 2, 14)
+        packs[name] = packed("int8", (16 * pairs[:, :, 0] + pairs[:, :, 1]).view(np.int8))
+    labels = data.test_labels[: ENGINE_IMAGES["heldOut"]]
+    return {"side": 14, "pixels": 196, "labels": packed("uint8", labels), **packs}
+
+
+def small_levels(images: Tensor) -> np.ndarray:
+    """Means of 2 by 2 pixels in whole fifteenths of white: uint8 (images, 14, 14)."""
+    sums = images.long().reshape(-1, 14, 2, 14, 2).sum((2, 4))
+    return ((15 * sums + 510) // 1020).to(torch.uint8).numpy()
+
+
 def rebuilt(data: dict[str, Any], water: float) -> Tensor:
     """What the linear VAE makes of its ten digits: what drowns is lost."""
     pictures = data["pictures"]
@@ -377,6 +403,7 @@ def collections() -> dict[str, Callable[[], dict[str, Any]]]:
     more = {
         f"sixteen-sliders-{key}": partial(sixteen_sliders, key) for key in SIXTEEN if key != "a"
     }
+    more["engine-glyphs"] = engine_glyphs
     return {name: collect for name, (collect, _) in EXPLORABLES.items()} | more
 
 
