@@ -147,10 +147,10 @@ def test_hostile_codes_are_diagnosed_as_in_python(page: Page, tmp_path: Path, na
 def family(at: float, kind: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Small codes, with one thing that grows: past a threshold it is found, or no more."""
     generator = torch.Generator().manual_seed(kind)
-    mu, noise = torch.randn(2, 60, 3, generator=generator, dtype=torch.float64)
+    mu, noise = torch.randn(2, 150, 3, generator=generator, dtype=torch.float64)
     mu = (mu - mu.mean(0)) / mu.std(0, correction=0)
     base = torch.tensor([0.9, 0.6, 0.004]).double()
-    size, law = base.sqrt(), (1 - base).log().expand(60, 3)
+    size, law = base.sqrt(), (1 - base).log().expand(150, 3)
     return [
         lambda: (mu * size * at**0.5, law),  # Var μ of all
         lambda: (mu * size, law + math.log(at)),  # σ² of all
@@ -163,12 +163,13 @@ def family(at: float, kind: int) -> tuple[torch.Tensor, torch.Tensor]:
         lambda: (law * at + 0.1 * noise, mu * size),  # swapped
         lambda: (mu, mu + at**8 * 1e-5 * noise),  # from one layer
         lambda: (mu * size * 10 * at, law - 4),  # sharp
-        lambda: (mu * size * 60 * at, law + 10 * at),  # exploded
-        lambda: (mu.repeat(14, 1)[: int(270 * at)] * 40, law[:1].repeat(int(270 * at), 1) - 6),
+        lambda: (mu * size * 60 * at, law + 4 + 6 * at),  # exploded
+        lambda: (mu.repeat(6, 1)[: int(270 * at)] * 40, law[:1].repeat(int(270 * at), 1) - 6),
+        lambda: (mu.abs()[: int(50 * at)] * size, law[: int(50 * at)]),  # μ on one side
     ][kind]()
 
 
-FAMILIES = 13
+FAMILIES = 14
 
 
 def test_thresholds_stand_where_they_stand_in_python(page: Page) -> None:

@@ -1296,7 +1296,7 @@ Explorables.register("diagnose-codes", function (stage, data, remember) {
       head.append(html("th", { scope: "col" }, name));
     });
     // The bars say what stands beside them.
-    head.lastChild.before(html("td", { class: "codes-bar", "aria-hidden": "true" }, "law"));
+    head.lastChild.before(html("td", { class: "codes-bar", "aria-hidden": "true" }, "Var μ and σ², against 1"));
     var rows = html("tbody", {});
     columns.kl.forEach(function (_, j) {
       var verdict = data.verdicts[columns.active[j] ? 0 : 1];

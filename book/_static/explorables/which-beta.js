@@ -15,7 +15,7 @@ Explorables.register("which-beta", function (stage, data, remember) {
     "mse with a weight": { term: "mse", pixels_by: "mean", rows_by: "mean", variables_by: "sum", kl_rows_by: "mean", factor: 0.00025 },
   };
   var BERNOULLI = 0.25; // the largest variance of a pixel that is 0 or 1
-  var LINE = { left: 8, right: 8, axis: 40, height: 64, ends: [1e-3, 1e3] };
+  var LINE = { left: 8, right: 8, top: 24, axis: 52, height: 74, ends: [1e-3, 1e3] };
 
   var start = {
     data: data.spectra[0].name, pixels: data.spectra[0].pixels, channels: 1, latent: 16, batch: 128, eta2: 0.1,
@@ -77,7 +77,9 @@ Explorables.register("which-beta", function (stage, data, remember) {
   function reasons() {
     var seen = [];
     var both = now.rows_by === now.kl_rows_by;
-    if (now.pixels_by === "mean") seen.push("averages log P(x|z) over " + number(now.pixels * now.channels) + " numbers of an image");
+    if (now.pixels_by === "mean") {
+      seen.push("averages over " + number(now.pixels * now.channels) + (now.channels === 1 ? " pixels" : " pixels and channels"));
+    }
     if (now.variables_by === "mean") seen.push("averages the KL over " + number(now.latent) + " variables");
     if (!both) seen.push("sums the " + (now.rows_by === "sum" ? "log P(x|z)" : "KL") + " over a batch of " + number(now.batch) + ", and not the other");
     if (now.factor !== 1) seen.push("weighs the KL by " + number(now.factor));
@@ -156,10 +158,10 @@ Explorables.register("which-beta", function (stage, data, remember) {
   var choices = {
     data: choice("data", "data", names),
     term: choice("term", "−log P(x|z)", TERMS),
-    pixels_by: choice("pixels_by", "over pixels", BY),
-    rows_by: choice("rows_by", "over the batch", BY),
-    variables_by: choice("variables_by", "over variables", BY),
-    kl_rows_by: choice("kl_rows_by", "over the batch", BY),
+    pixels_by: choice("pixels_by", "pixels", BY),
+    rows_by: choice("rows_by", "batch", BY),
+    variables_by: choice("variables_by", "variables", BY),
+    kl_rows_by: choice("kl_rows_by", "batch", BY),
   };
   var fields = {
     pixels: field("pixels", "pixels", true),
@@ -169,13 +171,12 @@ Explorables.register("which-beta", function (stage, data, remember) {
     eta2: field("eta2", "η²", false),
     factor: field("factor", "times", false),
   };
-  var presets = html("div", { class: "explorable-controls beta-presets", role: "group", "aria-label": "losses to begin with" });
-  Object.keys(PRESETS).forEach(function (name) {
-    presets.append(Explorables.button(name, function () {
+  var presets = Object.keys(PRESETS).map(function (name) {
+    return Explorables.button(name, function () {
       Object.assign(now, PRESETS[name]);
       show();
       remember();
-    }));
+    });
   });
   var area = html("textarea", { rows: 2, spellcheck: "false", "aria-label": "eigenvalues of your data", placeholder: "eigenvalues of your data: 5.1, 3.7, 3.3, …" });
   area.addEventListener("input", function () {
@@ -192,13 +193,13 @@ Explorables.register("which-beta", function (stage, data, remember) {
 
   function group(label) {
     var parts = [].slice.call(arguments, 1);
-    var made = html("div", { class: "beta-group", role: "group", "aria-label": label }, html("p", { class: "beta-name" }, label));
-    made.append.apply(made, parts);
-    return made;
+    var controls = html("div", { class: "explorable-controls" });
+    controls.append.apply(controls, parts);
+    return html("div", { class: "beta-group", role: "group", "aria-label": label }, html("p", { class: "beta-name" }, label), controls);
   }
 
   stage.append(html("div", { class: "beta" },
-    presets,
+    group.apply(null, ["begin with"].concat(presets)),
     group("sizes", choices.data.row, fields.pixels.row, fields.channels.row, fields.latent.row, fields.batch.row, area),
     group("reconstruction", choices.term.row, fields.eta2.row, choices.pixels_by.row, choices.rows_by.row),
     group("KL", fields.factor.row, choices.variables_by.row, choices.kl_rows_by.row),
@@ -217,13 +218,18 @@ Explorables.register("which-beta", function (stage, data, remember) {
       return place(Math.log10(Math.min(ends[1], Math.max(ends[0], value))));
     }
     chart.setAttribute("viewBox", "0 0 " + width + " " + LINE.height);
-    chart.replaceChildren(svg("rect", { class: "water", x: 0, width: x(water), y: 12, height: LINE.axis - 12 }));
+    chart.replaceChildren(svg("rect", { class: "water", x: 0, width: x(water), y: LINE.top, height: LINE.axis - LINE.top }));
     spectrum().slice(0, 400).forEach(function (value) {
       if (value >= ends[0]) {
-        chart.append(svg("line", { class: value > water ? "above" : "drowned", x1: x(value), x2: x(value), y1: 18, y2: LINE.axis }));
+        chart.append(svg("line", { class: value > water ? "above" : "drowned", x1: x(value), x2: x(value), y1: LINE.top + 4, y2: LINE.axis }));
       }
     });
-    chart.append(svg("line", { class: "level", x1: x(water), x2: x(water), y1: 6, y2: LINE.axis }));
+    var late = x(water) > width / 2;
+    chart.append(
+      svg("line", { class: "level", x1: x(water), x2: x(water), y1: LINE.top - 8, y2: LINE.axis }),
+      svg("text", { x: x(water), y: 12, "text-anchor": late ? "end" : "start" }, "water"),
+      svg("text", { class: "tick", x: late ? 0 : width, y: 12, "text-anchor": late ? "start" : "end" }, "eigenvalues")
+    );
     [0.001, 0.01, 0.1, 1, 10, 100, 1000].forEach(function (tick) {
       var side = tick === ends[0] ? "start" : tick === ends[1] ? "end" : "middle";
       chart.append(svg("text", { class: "tick", x: x(tick), y: LINE.height - 6, "text-anchor": side }, tick >= 1000 ? "1,000" : String(tick)));
