@@ -99,7 +99,7 @@ def test_losses_that_are_known(page: Page) -> None:
 
 def test_other_sizes_are_other_data(page: Page) -> None:
     state(page)
-    page.get_by_label("channels").fill("3")
+    page.get_by_label("channels", exact=True).fill("3")
     found = page.evaluate("it.state()")
     assert found["data"] == "your own"
     assert found["beta"] == pytest.approx(3 * 784)
@@ -108,7 +108,7 @@ def test_other_sizes_are_other_data(page: Page) -> None:
     assert found["above"] == 2
     assert "Of your 4 eigenvalues 2 stand above" in found["words"]
     page.get_by_role("radio", name="glyphs").check()
-    assert page.get_by_label("channels").input_value() == "1"
+    assert page.get_by_label("channels", exact=True).input_value() == "1"
 
 
 @pytest.mark.parametrize("text", ["", "0", "-3", "1.5"])

@@ -1264,7 +1264,7 @@ Explorables.register("diagnose-codes", function (stage, data, remember) {
     }).length;
     result.replaceChildren(
       html("p", { class: "muted" }, origin + ": μ is “" + from.mu + "”, " + named + " is “" + from.second + "”, " + from.shape.join(" × ")),
-      html("p", { class: "codes-head" }, next.headline),
+      html("p", {}, html("strong", {}, next.headline), marginal(next.totals)),
       next.findings.length ? html("ol", { class: "codes-findings" }) : html("p", {}, data.phrases.nothing),
       table(next.table),
       Explorables.button("save as JSON", save)
@@ -1277,6 +1277,11 @@ Explorables.register("diagnose-codes", function (stage, data, remember) {
     var count = next.findings.length;
     status.say(next.table.kl.length + " variables diagnosed: " + (count === 1 ? "one finding" : count + " findings") +
       ", " + (faults === 0 ? "no fault" : faults === 1 ? "one of them a fault" : faults + " of them faults") + ".");
+  }
+
+  function marginal(totals) {
+    if (totals.marginal_kl === undefined) return "";
+    return "; KL(Q(z) ‖ P) is " + machine.word(totals.marginal_kl, ".2f") + " nats";
   }
 
   function item(finding) {
@@ -1328,7 +1333,7 @@ Explorables.register("diagnose-codes", function (stage, data, remember) {
   return {
     machine: machine,
     state: function () {
-      return { slip: slip, busy: busy, wrong: wrong.textContent, headline: answer && answer.headline, findings: answer && answer.findings };
+      return { slip: slip, kind: chosenKind(), busy: busy, wrong: wrong.textContent, headline: answer && answer.headline, findings: answer && answer.findings };
     },
     answer: function () {
       return answer;

@@ -6,7 +6,7 @@ Explorables.register("which-beta", function (stage, data, remember) {
   var svg = Explorables.svg;
 
   var OWN = "your own";
-  var TERMS = { "cross-entropy": "bce", "½ squares / η²": "gaussian", squares: "mse" };
+  var TERMS = { BCE: "bce", "Gaussian, η²": "gaussian", squares: "mse" };
   // Losses to begin with: what was read in public code (chapter of questions).
   var PRESETS = {
     "PyTorch’s example": { term: "bce", pixels_by: "sum", rows_by: "sum", variables_by: "sum", kl_rows_by: "sum", factor: 1 },
@@ -91,14 +91,16 @@ Explorables.register("which-beta", function (stage, data, remember) {
 
   function verdict(found) {
     var all = spectrum().length;
-    var level = found.eta2 === null ? "β/4 = " : "βη² = ";
-    var intro = found.eta2 === null ?
-      "Cross-entropy has no η²; a pixel that is 0 or 1 has a variance of at most ¼, so take " : "The water stands at ";
-    if (!all) return intro + level + number(found.water) + ". Paste the eigenvalues of your data, and see how many stand above.";
+    var guess = found.eta2 === null; // then the water has no level of its own
+    var words = (guess ?
+      "BCE has no η². A pixel that is 0 or 1 has a variance of at most ¼, so the water stands at β/4 = " :
+      "The water stands at βη² = ") + number(found.water) + (guess ? " at most. " : ". ");
+    if (!all) return words + "Paste the eigenvalues of your data, and see how many stand above.";
     var count = above(found.water);
     var kept = Math.min(count, now.latent);
-    var whose = now.data === OWN ? "your " + all + " eigenvalues" : now.data + "’s " + all + " eigenvalues";
-    var words = intro + level + number(found.water) + ". Of " + whose + " " + (count || "none") + (count > 1 ? " stand" : " stands") + " above";
+    words += "Of " + (now.data === OWN ? "your " : now.data + "’s ") + all + " eigenvalues " + (count || "none");
+    words += (count > 1 ? " stand" : " stands") + " above" + (guess ? " that" : "");
+    if (!count && guess) return words + ": total collapse, or close to it.";
     if (!count) return words + ": a linear VAE would keep no variable. This is total collapse, and it is the optimum.";
     return words + ": a linear VAE would keep " + (kept === now.latent ? "all " : kept + " of ") + now.latent + ".";
   }
@@ -249,7 +251,8 @@ Explorables.register("which-beta", function (stage, data, remember) {
     area.hidden = now.data !== OWN;
     line.textContent = found.code;
     big.textContent = "β = " + number(found.beta);
-    var words = reasons() + ": it is a VAE with β = " + number(found.beta) + ". " + verdict(found);
+    var elbo = Math.abs(found.beta - 1) < 1e-3; // as far as three digits tell
+    var words = reasons() + ": it is " + (elbo ? "the ELBO, β = 1. " : "a VAE with β = " + number(found.beta) + ". ") + verdict(found);
     answer.textContent = words;
     status.say(words);
     draw(found.water);
