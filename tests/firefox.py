@@ -110,8 +110,7 @@ def firefox() -> Iterator[Firefox]:
         log = Path(folder) / "log"
         with log.open("w") as errors:
             process = subprocess.Popen(
-                [program, "--headless", "--no-remote", "--profile", folder]
-                + ["--remote-debugging-port", "0"],
+                [program, "--headless", "--profile", folder, "--remote-debugging-port", "0"],
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
             )

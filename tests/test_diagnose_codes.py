@@ -227,16 +227,15 @@ def test_words_names_and_constants_are_those_of_the_package() -> None:
     data = kept(NAME)
     assert data["texts"] == facts.TEXTS
     assert data["active"] == facts.ACTIVE
-    assert data["explained"] == {
-        code: list(codes) for code, codes in diagnosis.EXPLAINED.items()
-    }
+    assert data["explained"] == {code: list(codes) for code, codes in diagnosis.EXPLAINED.items()}
     assert data["order"] == [look.__name__ for look in diagnosis.ORDER]
     assert data["phrases"]["nothing"] == diagnosis.Diagnosis({}, {})._found()[0]
 
 
 def test_a_phrase_is_found_by_its_words() -> None:
     def function(x: float, y: str) -> str:
-        return f"of {x:.2f} there {y} {{all}}" if y else "or {:.1f} and {:g}".format(x, x)
+        later = "or {:.1f} and {:g}"
+        return f"of {x:.2f} there {y} {{all}}" if y else later.format(x, x)
 
     assert tool.phrase(function, "there") == "of {0:.2f} there {1} {all}"
     assert tool.phrase(function, "or ") == "or {0:.1f} and {1:g}"
@@ -270,8 +269,14 @@ def test_random_numbers_are_pytorchs(page: Page, count: int) -> None:
     for function, name in ((torch.randn, "normals"), (torch.rand, "uniform")):
         generator = torch.Generator().manual_seed(3)
         right = function(count, generator=generator, dtype=torch.float64)
-        draw = "random.normals(n)" if name == "normals" else "Float64Array.from({length: n}, random.uniform)"
-        found = page.evaluate(f"n => {{ const random = it.machine.random(3); return [...{draw}]; }}", count)
+        found = page.evaluate(
+            """([n, name]) => {
+                 const random = it.machine.random(3);
+                 return name === "normals" ? [...random.normals(n)]
+                                           : Array.from({length: n}, random.uniform);
+               }""",
+            [count, name],
+        )
         assert found == pytest.approx(right.tolist(), abs=1e-14)
 
 
@@ -294,7 +299,9 @@ TEXTS = {
     "bare": text_of(",", None),
     "by spaces": text_of("  ", None),
     "by semicolons, with commas": text_of(";", NAMES, ","),
-    "by tabs": text_of("\t", [f"z_mean[{j}]" for j in range(3)] + [f"z_log_var[{j}]" for j in range(3)]),
+    "by tabs": text_of(
+        "\t", [f"{name}[{j}]" for name in ("z_mean", "z_log_var") for j in range(3)]
+    ),
     "with a label": text_of(",", ["", *NAMES, "label"], label=True),
     "numbered by pandas": text_of(",", [*map(str, range(6))]),
     "of savetxt": "# " + text_of(" ", NAMES),
@@ -473,7 +480,8 @@ def test_a_file_that_is_dropped_is_read(page: Page) -> None:
         """text => {
              const given = new DataTransfer();
              given.items.add(new File([text], "codes.csv"));
-             const drop = new DragEvent("drop", { dataTransfer: given, bubbles: true, cancelable: true });
+             const drop = new DragEvent(
+               "drop", { dataTransfer: given, bubbles: true, cancelable: true });
              document.querySelector(".codes-drop").dispatchEvent(drop);
              if (!drop.defaultPrevented) throw new Error("the browser would leave the page");
            }""",

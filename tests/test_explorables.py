@@ -808,7 +808,12 @@ def test_the_address_holds_what_the_reader_did(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize(
-    "rubbish", ["net=zz&digit=77&dead=99,x,,-1&z7=1e9&shown=", "batch=-5&x=NaN&codes=book-9&loss=a.b&sizes=-1,,x"]
+    "rubbish",
+    [
+        "net=zz&digit=77&dead=99,x,,-1&z7=1e9&shown=",
+        "batch=-5&x=NaN",
+        "codes=book-9&loss=a.b&sizes=-1,,x",
+    ],
 )
 def test_rubbish_in_the_address_does_no_harm(context: BrowserContext, rubbish: str) -> None:
     page = context.new_page()

@@ -54,7 +54,8 @@ def test_beta_is_the_one_that_autograd_reads_off_the_line_of_code(
     codes = torch.randn(2, 7, SIZES["latent"], generator=generator, dtype=torch.float64)
 
     def loss(x: Any, output: Any, mu: Any, logvar: Any) -> Any:
-        return eval(found["code"], {"F": F, "x": x, "output": output, "kl": gaussian_kl(mu, logvar)})
+        names = {"F": F, "x": x, "output": output, "kl": gaussian_kl(mu, logvar)}
+        return eval(found["code"], names)
 
     weight = implied_weight(loss, TERMS[way[0]], x, output, *codes)
     assert found["beta"] == pytest.approx(weight.beta, rel=1e-9)

@@ -31,7 +31,14 @@ from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor, nn
 
-from vaelib import diagnose, diagnosis, encode_images, linear_vae_optimum, load, principal_components
+from vaelib import (
+    diagnose,
+    diagnosis,
+    encode_images,
+    linear_vae_optimum,
+    load,
+    principal_components,
+)
 from vaelib.__main__ import from_file
 from vaelib.book import COLOURS, DIGIT_COLOURS, use_style
 from vaelib.diagnosis import codes, facts, handed, report, slips
@@ -276,6 +283,7 @@ def sample_codes() -> tuple[Tensor, Tensor]:
 
 def diagnose_codes() -> dict[str, Any]:
     """The words, names and constants of `vaelib.diagnose`; and what it says of the sample."""
+    chapters = sorted({text["chapter"] for text in facts.TEXTS.values()})
     unfinished = [phrase(slips.unfinished, words) for words in ("has not finished", ", or σ")]
     (readings,) = (
         node
@@ -294,15 +302,11 @@ def diagnose_codes() -> dict[str, Any]:
         "order": [look.__name__ for look in diagnosis.ORDER],
         "explained": diagnosis.EXPLAINED,
         "texts": facts.TEXTS,
-        "titles": {
-            name: chapter_title(name) for name in sorted({text["chapter"] for text in facts.TEXTS.values()})
-        },
+        "titles": {name: chapter_title(name) for name in chapters},
         "verdicts": [
             report.Diagnosis({"active": [active]}, {}).verdict(0) for active in (True, False)
         ],
-        "readings": [
-            dict(zip(("quantity", "name", "square"), q, strict=True)) for q in quantities
-        ],
+        "readings": [dict(zip(("quantity", "name", "square"), q, strict=True)) for q in quantities],
         "phrases": {
             "shapes": phrase(codes._pair, "expected one shape"),
             "negative": phrase(codes._pair, "expected numbers >= 0"),
