@@ -2,7 +2,7 @@
 
 // All that reads and computes. It refers to nothing outside, for it also runs in a worker, which is
 // made of its text. `given` are the names, words and constants of vaelib: none stands here twice.
-function diagnoseCodes(given) {
+Explorables.diagnoseCodes = function (given) {
   "use strict";
 
   var phrases = given.phrases;
@@ -1029,8 +1029,8 @@ function diagnoseCodes(given) {
     return answer;
   }
 
-  return { run: run, diagnose: diagnose, random: random, cell: cell, word: word, rules: Object.keys(findings) };
-}
+  return { run: run, diagnose: diagnose, random: random, cell: cell, word: word };
+};
 
 Explorables.register("diagnose-codes", function (stage, data, remember) {
   "use strict";
@@ -1049,8 +1049,9 @@ Explorables.register("diagnose-codes", function (stage, data, remember) {
   var FILE = "diagnose-codes-sample";
   var LAW_ENDS = 2; // of the bars: a longer one is cut, and its number stands beside it
 
-  var machine = diagnoseCodes(data);
+  var machine = Explorables.diagnoseCodes(data);
   var worker = null;
+  var source = null; // its script
   var job = null; // the last one: asked again when the reader says what the second array is
   var answer = null;
   var busy = false;
@@ -1187,14 +1188,15 @@ Explorables.register("diagnose-codes", function (stage, data, remember) {
     result.classList.add("is-old");
     status.say("reading …");
     try {
-      worker = new Worker(URL.createObjectURL(new Blob([
-        "var machine = (" + diagnoseCodes + ")(" + JSON.stringify(data) + ");" +
+      source = URL.createObjectURL(new Blob([
+        "var machine = (" + Explorables.diagnoseCodes + ")(" + JSON.stringify(data) + ");" +
         "onmessage = function (event) {" +
         "  machine.run(event.data, function (share) { postMessage({ share: share }); }).then(" +
         "    function (answer) { postMessage({ answer: answer }); }," +
         "    function (error) { postMessage({ wrong: error.message }); });" +
         "};",
-      ])));
+      ]));
+      worker = new Worker(source);
       worker.onmessage = function (event) {
         hear(event.data);
       };
@@ -1218,7 +1220,8 @@ Explorables.register("diagnose-codes", function (stage, data, remember) {
 
   function stop() {
     if (worker) worker.terminate();
-    worker = null;
+    if (source) URL.revokeObjectURL(source);
+    worker = source = null;
     busy = false;
   }
 
@@ -1263,7 +1266,9 @@ Explorables.register("diagnose-codes", function (stage, data, remember) {
       return finding.is_fault;
     }).length;
     result.replaceChildren(
-      html("p", { class: "muted" }, origin + ": μ is “" + from.mu + "”, " + named + " is “" + from.second + "”, " + from.shape.join(" × ")),
+      html("p", { class: "muted" }, origin + ": μ is “" + from.mu + "”, " + named + " is “" + from.second + "”, " + from.shape.map(function (size) {
+        return machine.word(size, ",");
+      }).join(" × ")),
       html("p", {}, html("strong", {}, next.headline), marginal(next.totals)),
       next.findings.length ? html("ol", { class: "codes-findings" }) : html("p", {}, data.phrases.nothing),
       table(next.table),

@@ -68,7 +68,7 @@ Explorables.register("which-beta", function (stage, data, remember) {
 
   function number(value) {
     if (value >= 1000 || value === 0) return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ",");
-    if (value < 1e-3) return value.toExponential(1).replace("e-", " · 10⁻").replace(/⁻(\d+)/, function (_, power) {
+    if (value < 1e-4) return value.toExponential(1).replace("e-", " · 10⁻").replace(/⁻(\d+)/, function (_, power) {
       return "⁻" + power.replace(/\d/g, function (figure) { return "⁰¹²³⁴⁵⁶⁷⁸⁹"[figure]; });
     });
     return String(Number(value.toPrecision(3)));
@@ -215,6 +215,7 @@ Explorables.register("which-beta", function (stage, data, remember) {
 
   function draw(water) {
     var ends = LINE.ends;
+    chart.style.visibility = spectrum().length ? "" : "hidden";
     var place = Explorables.scale(ends.map(Math.log10), [LINE.left, width - LINE.right]);
     function x(value) {
       return place(Math.log10(Math.min(ends[1], Math.max(ends[0], value))));
