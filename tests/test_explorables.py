@@ -16,10 +16,12 @@ from test_explorables_data import decoded, kept, tool
 from vaelib import linear_vae_optimum
 
 HOME = {
+    "diagnose-codes": "your-own-vae",
     "latent-plane": "variational-autoencoder",
     "sixteen-sliders": "sparsity",
     "tug-of-war": "vicious-cycle",
     "water-level": "linear-case",
+    "which-beta": "your-own-vae",
 }
 LEVEL = 1 / 255  # of grey
 
@@ -200,7 +202,7 @@ def test_the_keyboard_alone_suffices(it: Explorable) -> None:
             after = it.section.evaluate("section => section.innerHTML"), it.state
             assert after != before or kind == "button", f"a key on a {kind} does nothing"
         it.page.keyboard.press("Tab")
-    assert "range" in reached
+    assert reached & {"range", "radio", "number"}
 
 
 @every
@@ -759,6 +761,11 @@ ADDRESSES = {
     "latent-plane": ("model=vae&x=0.50&y=-1.25", {"model": "VAE", "z": [0.5, -1.25]}),
     "tug-of-war": ("batch=1407&order=fate&bet=1,7", {"step": 1407, "sorted": True, "bets": [1, 7]}),
     "water-level": ("beta=3.00&data=toy", {"beta": 3, "spectrum": "toy"}),
+    "which-beta": (
+        "loss=mse.mean.mean.mean.mean&sizes=784,1,8,64,0.1,0.5&spectrum=glyphs",
+        {"term": "mse", "variables_by": "mean", "latent": 8, "factor": 0.5, "data": "glyphs"},
+    ),
+    "diagnose-codes": ("codes=book-2", {"slip": "swapped"}),
 }
 
 
@@ -803,7 +810,12 @@ def test_the_address_holds_what_the_reader_did(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize(
-    "rubbish", ["net=zz&digit=77&dead=99,x,,-1&z7=1e9&shown=", "batch=-5&x=NaN"]
+    "rubbish",
+    [
+        "net=zz&digit=77&dead=99,x,,-1&z7=1e9&shown=",
+        "batch=-5&x=NaN",
+        "codes=book-9&loss=a.b&sizes=-1,,x",
+    ],
 )
 def test_rubbish_in_the_address_does_no_harm(context: BrowserContext, rubbish: str) -> None:
     page = context.new_page()

@@ -165,6 +165,10 @@ def test_the_text_under_the_plane_is_true() -> None:
         assert sure[border].double().mean() < 0.5
 
 
+EXPERIMENTS = dict.fromkeys(("water-level", "diagnose-codes", "which-beta", "engine-glyphs"), 0)
+EXPERIMENTS["latent-plane"] = 2
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_the_data_name_the_experiments_they_come_from(name: str) -> None:
     data = kept(name)
@@ -172,9 +176,7 @@ def test_the_data_name_the_experiments_they_come_from(name: str) -> None:
     experiments = [
         Experiment.from_canonical(part["experiment"]) for part in said if "experiment" in part
     ]
-    assert len(experiments) == {"latent-plane": 2, "water-level": 0, "engine-glyphs": 0}.get(
-        name, 1
-    )
+    assert len(experiments) == EXPERIMENTS.get(name, 1)
     assert all(experiment.stored(weights=True) for experiment in experiments)
 
 

@@ -9,11 +9,15 @@ That changes the average pixel by less than half of one of 255 grey levels, and 
 the whole scale.
 """
 
+import ast
 import base64
+import inspect
 import io
 import json
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,8 +31,17 @@ from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor, nn
 
-from vaelib import encode_images, linear_vae_optimum, load, principal_components
+from vaelib import (
+    diagnose,
+    diagnosis,
+    encode_images,
+    linear_vae_optimum,
+    load,
+    principal_components,
+)
+from vaelib.__main__ import from_file
 from vaelib.book import COLOURS, DIGIT_COLOURS, use_style
+from vaelib.diagnosis import codes, facts, handed, report, slips
 from vaelib.lab import Experiment, Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -243,6 +256,134 @@ def rebuilt(data: dict[str, Any], water: float) -> Tensor:
     return pixels.clamp(0, 1).view(10, 1, 28, 28)
 
 
+# --- diagnosis in the page, and its calculator ---
+
+
+SAMPLE = Experiment(dataset=DATASET)  # whose codes are diagnosed on a press
+SAMPLED = 1_000  # of its test digits
+SAMPLE_STEP = 2**-11  # of a code; 16 bits reach to 16
+SPECTRA = {"MNIST": "mnist", "glyphs": "glyphs"}
+
+
+def templates(function: Callable[..., Any]) -> list[str]:
+    """The strings in a function, with ``{0:.2f}``, ``{1}``, ... for what it puts into them."""
+    found = []
+    inside: set[ast.AST] = set()
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
+        if isinstance(node, ast.JoinedStr):
+            inside.update(ast.walk(node))
+            text, count = "", 0
+            for part in node.values:
+                if isinstance(part, ast.Constant):
+                    text += str(part.value)
+                elif isinstance(part, ast.FormattedValue):
+                    spec = ast.unparse(part.format_spec)[2:-1] if part.format_spec else ""
+                    text += f"{{{count}:{spec}}}" if spec else f"{{{count}}}"
+                    count += 1
+            found.append(text)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in inside:
+            pieces = node.value.split("{:")
+            more = (f"{{{count}:{piece}" for count, piece in enumerate(pieces[1:]))
+            found.append("".join([pieces[0], *more]))
+    return found
+
+
+def phrase(function: Callable[..., Any], words: str) -> str:
+    """The one string of a function in which these words stand, as a template."""
+    (text,) = (text for text in templates(function) if words in text)
+    return text
+
+
+def chapter_title(name: str) -> str:
+    """The heading of a chapter."""
+    cells = json.loads((ROOT / "book" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    return str(re.search("^# (.*)$", "".join(cells[0]["source"]), re.MULTILINE)[1])  # type: ignore[index]
+
+
+def sample_codes() -> tuple[Tensor, Tensor]:
+    """μ and log σ² of test digits, as the page has them."""
+    codes = encode_images(SAMPLE.run().model(), load(DATASET).test_images[:SAMPLED])
+    mu, logvar = ((part / SAMPLE_STEP).round().double() for part in codes)
+    return mu * SAMPLE_STEP, logvar * SAMPLE_STEP
+
+
+def diagnose_codes() -> dict[str, Any]:
+    """The words, names and constants of `vaelib.diagnose`; and what it says of the sample."""
+    chapters = sorted({text["chapter"] for text in facts.TEXTS.values()})
+    unfinished = [phrase(slips.unfinished, words) for words in ("has not finished", ", or σ")]
+    (readings,) = (
+        node
+        for node in ast.walk(ast.parse(inspect.getsource(handed.variance_as_logvar)))
+        if isinstance(node, ast.Dict) and isinstance(node.keys[0], ast.Tuple)
+    )
+    quantities = [ast.literal_eval(key) for key in readings.keys if key]
+    sample = diagnose(*sample_codes())
+    return {
+        "version": report.VERSION,
+        "active": facts.ACTIVE,
+        "piece": codes.PIECE,
+        "kept": codes.KEPT,
+        "means": codes.MEANS,
+        "spreads": codes.NAMES,
+        "order": [look.__name__ for look in diagnosis.ORDER],
+        "explained": diagnosis.EXPLAINED,
+        "texts": facts.TEXTS,
+        "titles": {name: chapter_title(name) for name in chapters},
+        "verdicts": [
+            report.Diagnosis({"active": [active]}, {}).verdict(0) for active in (True, False)
+        ],
+        "readings": [dict(zip(("quantity", "name", "square"), q, strict=True)) for q in quantities],
+        "phrases": {
+            "shapes": phrase(codes._pair, "expected one shape"),
+            "negative": phrase(codes._pair, "expected numbers >= 0"),
+            "all_broken": phrase(diagnosis._facts, "each row has NaN"),
+            "names": phrase(from_file, "expected arrays"),
+            "laws": phrase(slips.laws, "in the variables that speak"),
+            "swapped": phrase(handed.swapped, "the law of variances gives"),
+            "no_noise": phrase(slips.no_noise, "the noise is that of the prior"),
+            "unfinished": "".join(unfinished),
+            "variables": phrase(report.Diagnosis._headline, "variables, "),
+            "kl": phrase(report.Diagnosis._headline, "; KL "),
+            "information": phrase(report.Diagnosis._headline, "of which"),
+            "nothing": phrase(report.Diagnosis._found, "Nothing was found"),
+        },
+        "sample": {
+            "var_mu": rounded(torch.tensor(sample.table["var_mu"])),
+            "sigma2": rounded(torch.tensor(sample.table["sigma2"])),
+            "kl": rounded(torch.tensor(sample.table["kl"])),
+            "headline": " ".join(sample._headline()),
+        },
+    }
+
+
+def diagnose_codes_sample() -> dict[str, Any]:
+    """The codes that are diagnosed on a press."""
+    mu, logvar = (packed("int16", part / SAMPLE_STEP) for part in sample_codes())
+    return {
+        "experiment": SAMPLE.canonical,
+        "rows": SAMPLED,
+        "step": SAMPLE_STEP,
+        "mu": mu,
+        "logvar": logvar,
+    }
+
+
+def which_beta() -> dict[str, Any]:
+    """All eigenvalues of the data sets, the largest first."""
+    spectra = []
+    for name, dataset in SPECTRA.items():
+        images = load(dataset).train_images
+        values = principal_components(images).eigenvalues.clamp(min=0)
+        spectra.append(
+            {
+                "name": name,
+                "pixels": images[0].numel(),
+                "eigenvalues": [float(f"{value:.4g}") for value in values.tolist()],
+            }
+        )
+    return {"spectra": spectra}
+
+
 # --- the same on paper, and where scripts are off -----------------------------------------------
 
 # By day and by night, in the colours of custom.css. The pictures have no ground of their own.
@@ -373,11 +514,50 @@ def draw_water_level(data: dict[str, Any], ink: dict[str, str]) -> None:
     digits.set_title("ten test digits, and what is left of them", fontsize=10)
 
 
+def draw_diagnose_codes(data: dict[str, Any], ink: dict[str, str]) -> None:
+    """Var μ and σ² of each variable against the law of variances, under the line of the head."""
+    sample = data["sample"]
+    order = np.argsort(sample["kl"])[::-1]
+    var_mu, sigma2 = (np.array(sample[name])[order] for name in ("var_mu", "sigma2"))
+    places = np.arange(len(order))
+    _, ax = plt.subplots(figsize=(WIDTH, 2.9))
+    ax.bar(places, var_mu, color=ink["active"], label="Var μ")
+    ax.bar(places, sigma2, bottom=var_mu, color=ink["sigma"], label="mean σ²")
+    ax.axhline(1, color=ink["text"], lw=1, ls="--", label="the law")
+    ax.set_xticks(places, [f"$z_{{{j}}}$" for j in order])
+    ax.tick_params(axis="x", labelsize=8)
+    ax.set(xlabel="variables, by KL", ylabel="variance", ylim=(0, 1.5))
+    ax.set_title(sample["headline"].partition(", of which")[0], fontsize=10)
+    ax.legend(ncols=3, loc="upper right")
+
+
+def draw_which_beta(data: dict[str, Any], ink: dict[str, str]) -> None:
+    """Eigenvalues of the data sets, and where three losses put the water."""
+    levels = {
+        "½ squares, summed": (1.0, "-"),
+        "KL averaged over variables": (1 / 16, ":"),
+        "averaged over pixels": (784.0, "--"),
+    }
+    _, ax = plt.subplots(figsize=(WIDTH, 3.2))
+    for spectrum, colour in zip(data["spectra"], ("active", "kl"), strict=True):
+        values = np.array(spectrum["eigenvalues"][:200])
+        ax.plot(np.arange(1, len(values) + 1), values, color=ink[colour], label=spectrum["name"])
+    for name, (level, style) in levels.items():
+        ax.axhline(level, color=ink["prior"], ls=style, lw=1.3)
+        ax.text(204, level * 1.15, name, ha="right", va="bottom", fontsize=9)
+    ax.set(xlabel="direction, from the largest on", ylabel="eigenvalue λ")
+    ax.set(yscale="log", ylim=(0.005, 3000))
+    ax.set_title("where the loss puts the water β η²", fontsize=10)
+    ax.legend(loc="center right", bbox_to_anchor=(1, 0.66))
+
+
 EXPLORABLES = {
+    "diagnose-codes": (diagnose_codes, draw_diagnose_codes),
     "latent-plane": (latent_plane, draw_latent_plane),
     "sixteen-sliders": (sixteen_sliders, draw_sixteen_sliders),
     "tug-of-war": (tug_of_war, draw_tug_of_war),
     "water-level": (water_level, draw_water_level),
+    "which-beta": (which_beta, draw_which_beta),
 }
 
 
@@ -404,6 +584,7 @@ def collections() -> dict[str, Callable[[], dict[str, Any]]]:
         f"sixteen-sliders-{key}": partial(sixteen_sliders, key) for key in SIXTEEN if key != "a"
     }
     more["engine-glyphs"] = engine_glyphs
+    more["diagnose-codes-sample"] = diagnose_codes_sample
     return {name: collect for name, (collect, _) in EXPLORABLES.items()} | more
 
 

@@ -32,7 +32,9 @@ SKIPPED = {
     "svg",
     "template",
 }
-SKIPPED_CLASSES = {"byline", "explorable-stage", "headerlink", "label", "opening-picture"}
+SKIPPED_CLASSES = {"byline", "explorable-stage", "headerlink", "label", "opening-picture"} | {
+    "explorable-static"  # where there are no scripts, and so no search
+}
 # Names that are nowhere else: reconstruction_gain, MissingRunError.
 IDENTIFIER = re.compile(r"\b(?:[A-Za-z]\w*_\w+|[A-Z]+[a-z]\w*[A-Z]\w*)")
 # A claim as its chapter prints it: it stands on the scoreboard too.
