@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page
 from test_explorables_data import STATIC, kept, tool
 
 from vaelib import diagnose, diagnosis
-from vaelib.diagnosis import facts
+from vaelib.diagnosis import facts, order
 
 NAME = "diagnose-codes"
 SCRIPT = (STATIC / f"{NAME}.js").read_text(encoding="utf-8")
@@ -166,10 +166,13 @@ def family(at: float, kind: int) -> tuple[torch.Tensor, torch.Tensor]:
         lambda: (mu * size * 60 * at, law + 4 + 6 * at),  # exploded
         lambda: (mu.repeat(6, 1)[: int(270 * at)] * 40, law[:1].repeat(int(270 * at), 1) - 6),
         lambda: (mu.abs()[: int(50 * at)] * size, law[: int(50 * at)]),  # μ on one side
+        lambda: (mu * at**0.2, law),  # a draw
+        lambda: (mu * size, (law + noise).clamp(min=-at)),
+        lambda: (mu * size, (law + noise).clamp(max=at - 1.5)),
     ][kind]()
 
 
-FAMILIES = 14
+FAMILIES = 17
 
 
 def test_thresholds_stand_where_they_stand_in_python(page: Page) -> None:
@@ -208,7 +211,7 @@ def numbers_of(function: Callable[..., Any]) -> set[float]:
 
 def test_each_finding_has_the_numbers_of_its_function_in_python() -> None:
     """A threshold that is changed there has to be changed in the page."""
-    looks = {look.__name__: look for look in diagnosis.ORDER}
+    looks = {look.__name__: look for look in order.ORDER}
     start = SCRIPT.index("  var findings = {")
     block = SCRIPT[start : SCRIPT.index("\n  };\n", start)]
     parts = dict(re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", block, re.MULTILINE | re.DOTALL))
@@ -227,8 +230,8 @@ def test_words_names_and_constants_are_those_of_the_package() -> None:
     data = kept(NAME)
     assert data["texts"] == facts.TEXTS
     assert data["active"] == facts.ACTIVE
-    assert data["explained"] == {code: list(codes) for code, codes in diagnosis.EXPLAINED.items()}
-    assert data["order"] == [look.__name__ for look in diagnosis.ORDER]
+    assert data["explained"] == {code: list(codes) for code, codes in order.EXPLAINED.items()}
+    assert data["order"] == [look.__name__ for look in order.ORDER]
     assert data["phrases"]["nothing"] == diagnosis.Diagnosis({}, {})._found()[0]
 
 

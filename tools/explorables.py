@@ -41,7 +41,7 @@ from vaelib import (
 )
 from vaelib.__main__ import from_file
 from vaelib.book import COLOURS, DIGIT_COLOURS, use_style
-from vaelib.diagnosis import codes, facts, handed, report, slips
+from vaelib.diagnosis import codes, facts, handed, order, report, slips
 from vaelib.lab import Experiment, Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -325,8 +325,8 @@ def diagnose_codes() -> dict[str, Any]:
         "kept": codes.KEPT,
         "means": codes.MEANS,
         "spreads": codes.NAMES,
-        "order": [look.__name__ for look in diagnosis.ORDER],
-        "explained": diagnosis.EXPLAINED,
+        "order": [look.__name__ for look in order.ORDER],
+        "explained": order.EXPLAINED,
         "texts": facts.TEXTS,
         "titles": {name: chapter_title(name) for name in chapters},
         "verdicts": [
@@ -340,11 +340,13 @@ def diagnose_codes() -> dict[str, Any]:
             "names": phrase(from_file, "expected arrays"),
             "laws": phrase(slips.laws, "in the variables that speak"),
             "swapped": phrase(handed.swapped, "the law of variances gives"),
+            "draw_for_mean": phrase(slips.draw_for_mean, "their variance is near 1"),
             "no_noise": phrase(slips.no_noise, "the noise is that of the prior"),
             "unfinished": "".join(unfinished),
             "variables": phrase(report.Diagnosis._headline, "variables, "),
             "kl": phrase(report.Diagnosis._headline, "; KL "),
             "information": phrase(report.Diagnosis._headline, "of which"),
+            "disagree": phrase(report.Diagnosis._headline, "the criteria do not agree"),
             "nothing": phrase(report.Diagnosis._found, "Nothing was found"),
         },
         "sample": {

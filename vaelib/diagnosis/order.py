@@ -10,9 +10,9 @@ ORDER = (
     findings.broken_output,
     findings.wrong_sign,
     findings.exploded,
+    handed.one_head,
     slips.draw_for_mean,
     findings.other_likelihood,
-    handed.one_head,
     handed.swapped,
     handed.variance_as_logvar,
     slips.no_noise,
@@ -41,7 +41,8 @@ COLLAPSE = ("collapse_weight", "collapse_variance", "collapse_decoder", "collaps
 MISFIT = ("other_noise", "weight_by_noise")
 EXPLAINED = {
     **dict.fromkeys((*NOISE, "log_sigma", "mean_not_priced", "clamped"), (*MISFIT, *FOLLOWS)),
-    "draw_for_mean": (*NOISE, "log_sigma", "mean_not_priced", *MISFIT, *FOLLOWS),
+    "same_head": ("draw_for_mean", *MISFIT, *FOLLOWS),
+    "draw_for_mean": (*NOISE[1:], "log_sigma", "mean_not_priced", *MISFIT, *FOLLOWS),
     "other_likelihood": ("swapped", "log_sigma", "weight", *MISFIT, *FOLLOWS),
     "variance_as_logvar": ("no_noise", "clamped", *MISFIT, *FOLLOWS),
     "variance_at_least_one": ("clamped", *MISFIT, *FOLLOWS),

@@ -85,7 +85,7 @@ class Diagnosis:
             lines.append(f"the loss implies β = {t['beta']:.3g}")
         if self.disagree:
             some = ", ".join(map(str, self.disagree[:8])) + (", …" if self.disagree[8:] else "")
-            lines.append(f"the criteria do not agree on variables {some} (see .table)")
+            lines.append(f"the criteria do not agree on variables {some}")
         return lines
 
     def _rows(self) -> list[str]:

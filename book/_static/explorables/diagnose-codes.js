@@ -470,6 +470,7 @@ Explorables.diagnoseCodes = function (given) {
       if (!any(bad)) return null;
       return found("not_finite", "certain", bad, { all: bad.length, worst: worst, rows: f.rows + worst });
     },
+    broken_output: null,
     wrong_sign: null,
     exploded: function (f) {
       var far = f.kl.map(function (kl, j) {
@@ -486,6 +487,14 @@ Explorables.diagnoseCodes = function (given) {
       });
       return any(f.active) && same ? found("same_head", "certain", null, { rows: f.kept.length }) : null;
     },
+    draw_for_mean: function (f) {
+      var alike = f.var_mu.every(function (value) { return Math.abs(value - 1) < 0.15; });
+      var loud = f.sigma2.some(function (value) { return value > 0.5; });
+      if (f.var_mu.length < 3 || !alike || !loud) return null;
+      var reason = fill(phrases.draw_for_mean, [smallest(f.sigma2), largest(f.sigma2)]);
+      return found("draw_for_mean", "likely", null, { reason: reason });
+    },
+    other_likelihood: null,
     swapped: function (f) {
       var columns = f.kl.map(function (_, j) {
         return { mu: column(f.kept, "mu", j), logvar: column(f.kept, "logvar", j) };
@@ -565,7 +574,26 @@ Explorables.diagnoseCodes = function (given) {
         active: active,
         share: median(chosen(shares, sharp)),
         scale: 1 / Math.sqrt(average(chosen(f.var_mu, f.active))),
+        price: "",
       });
+    },
+    clamped: function (f) {
+      function stops(ends, end, less) {
+        var near = ends.map(function (_, j) {
+          return share(column(f.kept, "logvar", j).map(function (value) {
+            return Math.abs(value - end) < 0.02;
+          }));
+        });
+        var there = ends.map(function (value, j) {
+          return Math.abs(value - end) < 0.02 && near[j] > 0.02;
+        });
+        var count = there.filter(Boolean).length;
+        if (count < 3 || largest(f.logvar_std) < 0.02 || Math.abs(end) < 0.1) return null;
+        return found("clamped", "likely", there, {
+          less: less, end: end, sigma2: Math.exp(end), share: 100 * average(chosen(near, there)),
+        });
+      }
+      return stops(f.lowest, smallest(f.lowest), "less") || stops(f.highest, largest(f.highest), "more");
     },
     other_noise: null,
     lagging: null,
@@ -651,8 +679,14 @@ Explorables.diagnoseCodes = function (given) {
   function headline(t, table) {
     var active = table.active.filter(Boolean).length;
     var words = fill(phrases.variables, [table.kl.length, t.rows, active]) + fill(phrases.kl, [t.kl]);
-    if (t.mutual_information === undefined) return words;
-    return words + fill(phrases.information, [t.mutual_information, t.information_error, t.information_ceiling]);
+    if (t.mutual_information !== undefined) {
+      words += fill(phrases.information, [t.mutual_information, t.information_error, t.information_ceiling]);
+    }
+    var apart = table.kl.map(Number.call, Number).filter(function (j) {
+      return table.active[j] !== table.kl_active[j] || table.active[j] !== table.narrow[j];
+    });
+    if (!apart.length) return words;
+    return words + " " + fill(phrases.disagree, [apart.slice(0, 8).join(", ") + (apart.length > 8 ? ", …" : "")]);
   }
 
   // --- files ---------------------------------------------------------------------------------------------
