@@ -119,7 +119,11 @@ def firefox() -> Iterator[Firefox]:
             address = loop.wait(_listening(log, process))
             if address is None:
                 pytest.skip("this Firefox cannot be driven")
-            yield Firefox(loop, loop.wait(_connected(f"{address}/session")))
+            socket = loop.wait(_connected(f"{address}/session"))
+            try:
+                yield Firefox(loop, socket)
+            finally:
+                loop.wait(_closed(socket))
         finally:
             process.terminate()
             process.wait(30)
@@ -128,6 +132,12 @@ def firefox() -> Iterator[Firefox]:
 
 async def _connected(address: str) -> WebSocketClientConnection:
     return await websocket_connect(address)
+
+
+async def _closed(socket: WebSocketClientConnection) -> None:
+    socket.close()
+    while await socket.read_message() is not None:
+        pass
 
 
 async def _listening(log: Path, process: subprocess.Popen[bytes]) -> str | None:

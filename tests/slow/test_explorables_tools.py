@@ -40,8 +40,7 @@ def test_a_large_file_does_not_stop_the_page(browser: Browser, tmp_path: Path) -
     page.evaluate("window.it = document.querySelector('section').explorable")
     page.evaluate(FRAMES)
     page.locator("input[type=file]").set_input_files(path)
-    page.wait_for_function("it.state().busy")
-    page.wait_for_function("document.querySelector('.explorable-status').textContent.includes('%')")
+    page.locator("progress").wait_for()
     the_same(answered(page), diagnose(mu, logvar), 1e-6)
     assert page.evaluate("longest") < 1_000
     context.close()

@@ -1137,9 +1137,10 @@ Explorables.register("diagnose-codes", function (stage, data, remember) {
   });
   slips.group.hidden = true;
   var status = Explorables.status();
+  var progress = html("progress", { max: 1, value: 0, hidden: "", "aria-label": "how much is done" });
   var wrong = html("p", { class: "codes-wrong", role: "alert" });
   var result = html("div", { class: "codes-result", hidden: "" });
-  stage.append(file, drop, kind.group, slips.group, status, wrong, result);
+  stage.append(file, drop, kind.group, slips.group, status, progress, wrong, result);
 
   file.addEventListener("change", function () {
     ofFiles(file.files);
@@ -1256,11 +1257,16 @@ Explorables.register("diagnose-codes", function (stage, data, remember) {
     if (worker) worker.terminate();
     if (source) URL.revokeObjectURL(source);
     worker = source = null;
+    progress.hidden = true;
+    progress.value = 0;
     busy = false;
   }
 
   function hear(message) {
-    if (message.share !== undefined) status.say("working: " + Math.round(100 * message.share) + " %");
+    if (message.share !== undefined) {
+      progress.hidden = false;
+      progress.value = message.share;
+    }
     if (message.answer) show(message.answer);
     if (message.wrong) fail(message.wrong);
   }
