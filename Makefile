@@ -126,6 +126,7 @@ class: $(VENV)/.full  ## write the chapters without solutions to _build/class (C
 	$(PYTHON) tools/class_notebooks.py $(CHAPTER)
 
 explorables: $(VENV)/.full  ## write the numbers and still pictures of what readers can move, from the stored runs
+	$(PYTHON) tools/engine/assemble.py
 	$(PYTHON) tools/explorables.py
 
 cards: $(VENV)/.full  ## draw the pictures that links to chapters show elsewhere; make notebooks does it too

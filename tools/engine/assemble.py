@@ -18,7 +18,8 @@ SCRIPT = HERE.parents[1] / "book" / "_static" / "explorables" / "engine-products
 def script() -> str:
     """The file that a page loads."""
     code = base64.b64encode(wasmtime.wat2wasm(SOURCE.read_text(encoding="utf-8"))).decode()
-    return f'// Made by `make explorables` from tools/engine/products.wat.\nvar EngineProducts = "{code}";\n'
+    made = "// Made by `make explorables` from tools/engine/products.wat."
+    return f'{made}\nvar EngineProducts = "{code}";\n'
 
 
 if __name__ == "__main__":

@@ -574,7 +574,7 @@ var Engine = (function () {
       var now = {};
       Object.keys(CHANGEABLE).forEach(function (name) { now[name] = settings[name]; });
       var steps = 0;
-      var prices = new Float64Array(latent); // the weight of each variable's KL
+      var prices = new Float64Array(latent); // the weight of each variable's KL in the last step
       var revivedUntil = new Float64Array(latent);
       var nextOrder = stream(settings.seed, ORDER), nextNoise = stream(settings.seed, NOISE);
       var order = Uint32Array.from({ length: trainCount }, function (_, i) { return i; });
@@ -701,18 +701,15 @@ var Engine = (function () {
         }
       }
 
-      function updatePrices() {
-        for (var j = 0; j < latent; j++) {
-          var free = now.free.includes(j) || revivedUntil[j] > steps;
-          prices[j] = free ? 0 : now.beta;
-        }
+      function priceOf(j) {
+        return now.free.includes(j) || revivedUntil[j] > steps ? 0 : now.beta;
       }
 
       function step() {
         now.path.forEach(function (pair) {
           if (pair[0] === steps) now.beta = pair[1];
         });
-        updatePrices();
+        for (var j = 0; j < latent; j++) prices[j] = priceOf(j);
         nextBatch();
         fillNormal(nextNoise, noise, settings.batch * latent);
         gradient();
@@ -784,7 +781,6 @@ var Engine = (function () {
           now.killed = now.killed.filter(function (j) { return !chosen.includes(j); });
         }
         now.revive = null;
-        updatePrices();
       }
 
       function leastVarMu(count) {
@@ -908,7 +904,7 @@ var Engine = (function () {
           free: now.free.slice(),
           killed: now.killed.slice(),
           revived: Array.from(revivedUntil.keys()).filter(function (j) { return revivedUntil[j] > steps; }),
-          weights: Array.from(prices),
+          weights: found.kl.map(function (_, j) { return priceOf(j); }),
           varMu: found.varMu,
           meanSigma2: found.meanSigma2,
           kl: found.kl,
@@ -1255,5 +1251,6 @@ var Engine = (function () {
     linearOptimum: linearOptimum,
     network: function (settings, sets) { return here.network(settings, sets, products()); },
     stream: here.stream,
+    fillNormal: here.fillNormal,
   };
 })();
