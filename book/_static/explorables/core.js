@@ -72,6 +72,14 @@ var Explorables = (function () {
     var words = section.dataset.opens;
     var line = html("p", { class: "explorable-open" }, html("button", { type: "button", class: "is-main", click: wake }, words));
     section.querySelector(".explorable-static").append(line);
+    var root = document.documentElement;
+    new MutationObserver(dress).observe(root, { attributeFilter: ["data-theme"] });
+    dress();
+
+    // Its picture stays, so it follows the page's scheme, not only the system's.
+    function dress() {
+      section.querySelector(".explorable-static source").media = root.dataset.theme === "dark" ? "screen" : "not all";
+    }
 
     function wake(event) {
       var asked = line.firstChild;

@@ -232,7 +232,7 @@ Object.assign(Laboratory, (function () {
         );
         if (history.name) {
           var left = end[0] > width / 2;
-          chart.append(text(end[0] + (left ? -9 : 9), end[1] + 4, "tick", left ? "end" : "start", history.name));
+          chart.append(text(end[0] + (left ? -9 : 9), end[1] - 7, "tick", left ? "end" : "start", history.name));
         }
       });
     });

@@ -65,7 +65,9 @@ var Laboratory = (function () {
     return kept[Math.max.apply(null, Object.keys(kept).map(Number))];
   }
 
+  // Who costs more than it brings. Before the first step nobody has brought anything.
   function overtaken(measured) {
+    if (!measured.step) return [];
     return Array.from(measured.kl.keys()).filter(function (j) {
       return measured.kl[j] > 0.05 && measured.noisyGain[j] < measured.kl[j];
     });
@@ -107,7 +109,7 @@ var Laboratory = (function () {
       }),
     atOneBeta("cheap", "a low β", 0.05, "The KL counts a twentieth: β = 0.05.", 1500,
       function (end, used, network) {
-        return used > network.latent - 2
+        return used > 0.75 * network.latent
           ? "Almost nothing dies where nothing costs. But look at the digits drawn from the prior."
           : "Even at this price some were not worth it.";
       }),
@@ -209,9 +211,9 @@ var Laboratory = (function () {
     {
       key: "line",
       name: "straight lines",
-      why: "The linear VAE on six directions with the eigenvalues 5, 3, 1.5, 0.8, 0.4 and 0.1. At β = 1 three of them pay. At step 1,500 β goes up to 8, at step 3,000 back to 1.",
+      why: "The linear VAE on six directions with the eigenvalues 5, 3, 1.5, 0.8, 0.4 and 0.1. At β = 1 three of them pay. At step 2,000 β goes up to 8, at step 3,000 back to 1.",
       network: TOY,
-      runs: [{ acts: [[0, { beta: 1 }], [1500, { beta: 8 }], [3000, { beta: 1 }]], until: 6000 }],
+      runs: [{ acts: [[0, { beta: 1 }], [2000, { beta: 8 }], [3000, { beta: 1 }]], until: 6000 }],
       ask: function () {
         return "At β = 8 all six are dead. How many are alive at the end?";
       },
@@ -219,7 +221,7 @@ var Laboratory = (function () {
         return kept[0][6000].active;
       },
       tell: function (kept) {
-        var before = kept[0][1500].active;
+        var before = kept[0][2000].active;
         var above = kept[0][3000].active;
         var after = kept[0][6000].active;
         return (
