@@ -110,6 +110,7 @@ Explorables.register("laboratory", function (stage, data, remember) {
     kept = [];
     outcome.textContent = "";
     describe();
+    status.say(preset.name + ", at step 0.");
     return create();
   }
 
@@ -188,6 +189,7 @@ Explorables.register("laboratory", function (stage, data, remember) {
   // What the reader changes comes at a step that is noted, so that a link can repeat it. Changes that
   // come faster than the engine stops are one.
   var wanted = null;
+  var underWay = 0;
   var settled = Promise.resolve();
 
   function intervene(changes) {
@@ -198,6 +200,7 @@ Explorables.register("laboratory", function (stage, data, remember) {
     }
     wanted = Object.assign({}, changes);
     turn++;
+    underWay++;
     var network = made;
     settled = settled.then(engine.pause).then(function (now) {
       var asked = wanted;
@@ -207,11 +210,21 @@ Explorables.register("laboratory", function (stage, data, remember) {
       own.acts = own.acts.filter(function (act) { return act[0] <= now.step; });
       own.until = null;
       own.acts.push([now.step, asked]);
-      return engine.set(asked).then(function () {
-        if (playing && !wanted) train();
-        remember();
-      });
+      return engine.set(asked);
+    }).then(function () {
+      underWay--;
+      if (network !== made || underWay) return;
+      controlsFrom(measured);
+      if (playing) train();
+      remember();
     });
+  }
+
+  // What is measured moves the controls, unless the reader is moving them.
+  function controlsFrom(now) {
+    beta = now.beta;
+    slider.set(Math.log10(Math.max(BETAS[0], beta)));
+    noise.checked = now.sample;
   }
 
   function takeOver() {
@@ -452,9 +465,7 @@ Explorables.register("laboratory", function (stage, data, remember) {
 
   function show(now) {
     measured = now;
-    beta = now.beta;
-    slider.set(Math.log10(Math.max(BETAS[0], beta)));
-    noise.checked = now.sample;
+    if (!underWay) controlsFrom(now);
     var count = L.count(now, network);
     var line = history();
     line.push({
