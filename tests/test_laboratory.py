@@ -171,7 +171,7 @@ def test_a_link_repeats_the_experiment(it: Laboratory, browser: Browser) -> None
     end, state = it.train(), it.state
     it.page.wait_for_function("location.hash.includes('lab-steps=60')")
     address = it.page.evaluate("location.hash")
-    assert "lab-acts=0b1,20k2,40b790" in address
+    assert "lab-acts=0b1,20k2,40b794" in address
     context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
     page = context.new_page()
     page.goto((HTML / "laboratory.html").as_uri() + address)

@@ -29,6 +29,7 @@ SCRIPTS = {
         "engine.js",
         "laboratory-presets.js",
         "laboratory-charts.js",
+        "laboratory-bench.js",
         "laboratory.js",
     ],
 }

@@ -43,6 +43,7 @@ Object.assign(Laboratory, (function () {
     var rope, share;
 
     function layout() {
+      if (!width) return;
       var count = rows.length;
       var height = HEAD + count * PITCH + 40;
       var bars = Math.max(88, Math.min(150, 0.27 * width)); // the room of the variances
@@ -91,8 +92,10 @@ Object.assign(Laboratory, (function () {
       if (shown) draw();
     }
 
-    // Rows for so many variables.
+    // Rows for so many variables, so that they have their place before they are measured.
     function make(count) {
+      if (rows.length === count) return;
+      shown = null;
       rows = Array.from({ length: count }, function (_, j) {
         var row = { ground: svg("rect", { class: "ground", x: 0, y: -BAR / 2 - 2, height: BAR + 4, rx: 3 }) };
         row.group = svg("g", { class: "tug-row" }, row.ground);
@@ -117,12 +120,13 @@ Object.assign(Laboratory, (function () {
 
     // `theory`: for each variable the Var μ that the closed form gives it, or null.
     function show(measured, selected, theory) {
+      make(measured.kl.length);
       shown = { measured: measured, selected: selected, theory: theory };
-      if (rows.length !== measured.kl.length) make(measured.kl.length);
-      else draw();
+      draw();
     }
 
     function draw() {
+      if (!width) return;
       var measured = shown.measured;
       var lost = Laboratory.overtaken(measured);
       rows.forEach(function (row, j) {
@@ -160,7 +164,7 @@ Object.assign(Laboratory, (function () {
       width = now;
       layout();
     }).observe(element);
-    return { element: element, show: show };
+    return { element: element, make: make, show: show };
   }
 
   // --- lines ----------------------------------------------------------------------------------------

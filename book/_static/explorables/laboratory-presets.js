@@ -84,7 +84,7 @@ var Laboratory = (function () {
       network: GLYPHS,
       runs: [{ acts: [[0, { beta: beta }]], until: until }],
       ask: function (network) {
-        return "How many of the " + network.latent + " variables will be used at step " + thousands(until) + "?";
+        return "How many of the " + network.latent + " variables will be " + counted(network) + " at step " + thousands(until) + "?";
       },
       answer: function (kept, network) {
         return count(last(kept[0]), network);
@@ -93,7 +93,7 @@ var Laboratory = (function () {
         var end = last(kept[0]);
         var used = count(end, network);
         return (
-          used + " of " + network.latent + " are used, at " + nats(end.price) + " of KL in all. The ELBO is " +
+          used + " of " + network.latent + " are " + counted(network) + ", at " + nats(end.price) + " of KL in all. The ELBO is " +
           nats(end.elbo) + ". " + more(end, used, network)
         );
       },
@@ -331,6 +331,22 @@ var Laboratory = (function () {
     return acts.length ? acts : null;
   }
 
+  function plain(beta) {
+    return String(beta >= 100 ? Math.round(beta) : Number(beta.toPrecision(2)));
+  }
+
+  // What happens at a step, in words.
+  function words(due) {
+    return due.map(function (act) {
+      var changes = act[1];
+      return [
+        "beta" in changes && "β = " + plain(changes.beta),
+        "sample" in changes && (changes.sample ? "noise on" : "noise off"),
+        changes.revive && "the price is waived",
+      ].filter(Boolean).join(", ") || "as before";
+    }).join(", ");
+  }
+
   // A guess against the answer.
   function score(guess, answer) {
     var off = Math.abs(guess - answer);
@@ -354,6 +370,8 @@ var Laboratory = (function () {
     counted: counted,
     overtaken: overtaken,
     thousands: thousands,
+    plain: plain,
+    words: words,
     score: score,
   };
 })();
