@@ -135,7 +135,7 @@ cards: $(VENV)/.full  ## draw the pictures that links to chapters show elsewhere
 reproduce: $(VENV)/.full  ## train everything again and check every claim; can be stopped and goes on
 	$(PYTHON) -m vaelib.lab.reproduce
 
-bench: $(VENV)/.full book  ## time training, and the front page on a slow phone; writes benchmarks/results.md
+bench: $(VENV)/.full book  ## time training, also in a page, and the front page on a slow phone; writes benchmarks/results.md
 	@test -d _build/peers/jax || $(PIP) install --quiet --no-deps --target _build/peers $(PEERS)
 	$(PYTHON) benchmarks/run.py
 

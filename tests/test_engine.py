@@ -97,7 +97,7 @@ def test_each_gradient_is_autograds(
     noise = seen["noise"].double().view(-1, settings["latent"]) * now["sample"]
     beta = torch.full((settings["latent"],), float(now["beta"]), dtype=torch.float64)
     beta[now["free"] + seen["measured"]["revived"]] = 0
-    assert seen["measured"]["weights"] == beta.tolist()
+    assert seen["measured"]["klWeights"] == beta.tolist()
     use_noise(monkeypatch, noise)
     loss = -elbo(model, x, beta).mean()
     loss.backward()

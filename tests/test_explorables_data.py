@@ -172,7 +172,9 @@ def test_the_data_name_the_experiments_they_come_from(name: str) -> None:
     experiments = [
         Experiment.from_canonical(part["experiment"]) for part in said if "experiment" in part
     ]
-    assert len(experiments) == {"latent-plane": 2, "water-level": 0}.get(name, 1)
+    assert len(experiments) == {"latent-plane": 2, "water-level": 0, "engine-glyphs": 0}.get(
+        name, 1
+    )
     assert all(experiment.stored(weights=True) for experiment in experiments)
 
 

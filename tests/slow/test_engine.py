@@ -222,7 +222,7 @@ def test_a_variable_without_a_price_lives_and_dominates(page: Page) -> None:
     assert free["gain"][condemned] == max(free["gain"]) > max(end["gain"])
     assert free["meanSigma2"][condemned] < 0.01
     assert free["kl"][condemned] > 8
-    assert free["weights"][condemned] == 0
+    assert free["klWeights"][condemned] == 0
 
 
 def test_the_dead_rise_while_they_have_no_price(page: Page) -> None:
@@ -234,7 +234,7 @@ def test_the_dead_rise_while_they_have_no_price(page: Page) -> None:
     revived = least(before["varMu"])
     assert now["revived"] == [revived]
     assert after["revived"] == []
-    assert after["weights"] == [1] * 16
+    assert after["klWeights"] == [1] * 16
     assert before["gain"][revived] < 0.1
     assert now["gain"][revived] > 1
 

@@ -1,17 +1,16 @@
 // The engine of the laboratory: a dense VAE that trains in the page.
 //
-// Classic scripts, for a page opened from disk loads no modules. Before this one comes
-// engine-products.js, which has the matrix products in WebAssembly; without it, or where a browser
-// lacks SIMD, plain JavaScript multiplies.
-//
+// Classic scripts, for a page opened from disk loads no modules. Before this one come core.js and
+// engine-products.js, which has what takes time in WebAssembly (its source is
+// tools/engine/products.wat); without that, or where a browser lacks SIMD, plain JavaScript does it.
 //
 // In the page
 //
 //   var engine = Engine.open(show);      a worker; `show(measured)` is called at each measurement
 //   engine.data("glyphs", Engine.glyphs(packed));     packed: what engine-glyphs.data.js provides
 //   engine.create(settings)              a new network; whatever was there is gone
-//   engine.reset({seed: 1})              the same again from step 0, with some settings changed or none;
-//                                        what `set` has changed stays
+//   engine.reset({seed: 1})              the same again from step 0, with some settings changed or
+//                                        none; what `set` has changed stays
 //   engine.play({until: 2000})           train; to that step, if one is given
 //   engine.pause()
 //   engine.step(20)                      train so many steps
@@ -28,7 +27,8 @@
 //
 // Settings that make a network (defaults behind the colon)
 //
-//   data: "glyphs"          or "toy": Gaussian data, drawn by the seed, with these eigenvalues
+//   data: "glyphs"          or "toy": Gaussian data, drawn by the seed, with these eigenvalues; then
+//                           hidden: [], latent: 6 and likelihood: "gaussian" are the defaults
 //   eigenvalues: [5, 3, 1.5, 0.8, 0.4, 0.1]
 //   hidden: [64, 32]        widths of the encoder's hidden layers, none to four; the decoder has
 //                           them in reverse. With none, encoder and decoder are straight lines
@@ -48,14 +48,19 @@
 //   beta: 1                 weight of the KL
 //   path: []                [[step, beta], …]: at that step β becomes that
 //   learningRate: 0.003     of Adam
-//   sample: true            false: z is the posterior mean, without noise (cut 1; cut 2 if it comes)
-//   free: []                these variables have no KL (cut 3)
-//   revive: {variables: [3], steps: 400}     they have no KL for so many steps from now (cut 5);
-//                           `variables: 2` takes the two with the least Var μ
+//   sample: true            false: z is the posterior mean, without noise
+//   free: []                these variables have no KL
+//   revive: {variables: [3], steps: 400}     they have no KL for so many steps from now, and are no
+//                           longer killed; `variables: 2` takes the two with the least Var μ
 //   killed: []              of these the encoder says μ = 0 and log σ² = 0, whatever the image: they
 //                           are at the prior and stay there until they leave the list
 //   interval: 100           ms between measurements while it plays
 //   pace: Infinity          steps a second, at most
+//
+// These are the cuts of the chapter on the vicious cycle: `sample` is what Experiment's
+// sample_from_epoch does (cut 1, and 2 where it comes late), `free` free_variable (3), `revive`
+// revive_epochs and revive_count (5); `path` is beta_path. What holds signal and noise (4) is not
+// here.
 //
 // What is measured, on held-out images; arrays have an entry for each latent variable
 //
@@ -68,7 +73,7 @@
 //   used                    how many have a gain above Engine.USED = 0.5 nats
 //   active                  how many have a Var μ above Engine.ACTIVE = 0.05
 //   likelihood, price, elbo mean log P(X|z), mean KL of all variables, and the difference: nats
-//   weights                 weight of each variable's KL now: β, or 0 where it has no price
+//   klWeights               of each variable's KL now: β, or 0 where it has no price
 //   finite                  false: training has blown up; it stops by itself
 //   playing, perSecond      whether it plays on, and the steps a second while it last trained
 //   backend                 "simd" or "plain"
@@ -86,7 +91,7 @@
 var Engine = (function () {
   "use strict";
 
-  var USED = 0.5; // nats: in this small network a variable brings more than a nat, or next to nothing
+  var USED = 0.5; // nats: in this small network few bring between a tenth of a nat and one
   var ACTIVE = 0.05; // of Var μ
 
   // All that the worker runs: its text is sent there, so it names nothing outside.
@@ -474,9 +479,10 @@ var Engine = (function () {
       }
       if (name === "revive" && value) {
         require(
-          Array.isArray(value.variables) ? value.variables.every(inside)
-            : isWhole(value.variables, 1, latent),
-          "revive: expected variables, or how many"
+          (Array.isArray(value.variables) ? value.variables.every(inside)
+            : isWhole(value.variables, 1, latent)) &&
+            (value.steps === undefined || isWhole(value.steps, 1, 1e9)),
+          "revive: expected variables, or how many, and for how many steps"
         );
       }
       if (name === "path") {
@@ -496,7 +502,8 @@ var Engine = (function () {
     // `sets` has a set of images by its name: {pixels, scale, train, heldOut, labels}.
     function network(given, sets, code) {
       var settings = complete(given);
-      var set = settings.data === "toy" ? toy(settings.eigenvalues, settings.seed) : sets[settings.data];
+      var set = settings.data === "toy"
+        ? toy(settings.eigenvalues, settings.seed) : sets[settings.data];
       require(set, settings.data + ": there are no such data");
       require(set.pixels <= 504, settings.data + ": expected at most 504 pixels");
       var pixels = set.pixels, latent = settings.latent;
@@ -552,7 +559,6 @@ var Engine = (function () {
       var turnedAt = reserve(Math.max.apply(null, parameters.map(function (one) {
         return one.input.columns * one.output.columns;
       })));
-
       var partsAt = reserve(8 * capacity);
       var trainAt = reserve(trainCount * x.columns), heldOutAt = reserve(heldOutCount * x.columns);
 
@@ -790,7 +796,7 @@ var Engine = (function () {
         return variables.slice(0, count);
       }
 
-      // The mean loss of the last batch, before its step: in nats.
+      // The mean loss of the last batch, before its step, in nats; as long as nothing is measured.
       function loss() {
         var sum = 0;
         likelihoods(settings.batch, function (row, nats) {
@@ -857,9 +863,9 @@ var Engine = (function () {
         return found;
       }
 
-      // Nats lost, for each variable, when its mean stands in its place; and the mean log P(X|z).
+      // Nats lost, for each variable, when its mean stands in its place.
       function gains(count, mean, epsilon) {
-        var lost = new Float64Array(latent), whole = new Float64Array(count), total = 0;
+        var lost = new Float64Array(latent), whole = new Float64Array(count);
         inChunks(count, fillHeldOut, function (rows, from) {
           encodeRows(rows);
           var some = Math.min(CHUNK, count - from);
@@ -868,15 +874,12 @@ var Engine = (function () {
             for (var row = 0; j >= 0 && row < rows; row++) memory[z.at + row * wide + j] = mean[j];
             forward(decoder, rows);
             likelihoods(some, function (r, nats) {
-              if (j < 0) total += whole[from + r] = nats;
+              if (j < 0) whole[from + r] = nats;
               else lost[j] += whole[from + r] - nats;
             });
           }
         }, function () {});
-        return {
-          likelihood: total / count,
-          gain: Array.from(lost, function (nats) { return nats / count; }),
-        };
+        return Array.from(lost, function (nats) { return nats / count; });
       }
 
       function meanLikelihood() {
@@ -894,7 +897,7 @@ var Engine = (function () {
         var codes = encodeSet(), found = latentStatistics(codes);
         var gainCount = Math.min(settings.gainImages, heldOutCount);
         var some = latentStatistics({ mu: codes.mu, logvar: codes.logvar, count: gainCount });
-        var gain = gains(gainCount, some.mean, null).gain;
+        var gain = gains(gainCount, some.mean, null);
         var price = found.kl.reduce(function (a, b) { return a + b; }, 0);
         var nats = meanLikelihood();
         var measured = {
@@ -903,13 +906,15 @@ var Engine = (function () {
           sample: now.sample,
           free: now.free.slice(),
           killed: now.killed.slice(),
-          revived: Array.from(revivedUntil.keys()).filter(function (j) { return revivedUntil[j] > steps; }),
-          weights: found.kl.map(function (_, j) { return priceOf(j); }),
+          revived: Array.from(revivedUntil.keys()).filter(function (j) {
+            return revivedUntil[j] > steps;
+          }),
+          klWeights: found.kl.map(function (_, j) { return priceOf(j); }),
           varMu: found.varMu,
           meanSigma2: found.meanSigma2,
           kl: found.kl,
           gain: gain,
-          noisyGain: gains(gainCount, some.mean, measuringNoise).gain,
+          noisyGain: gains(gainCount, some.mean, measuringNoise),
           used: gain.filter(function (value) { return value > USED; }).length,
           active: found.varMu.filter(function (value) { return value > ACTIVE; }).length,
           likelihood: nats,
@@ -987,7 +992,8 @@ var Engine = (function () {
       function unpadded(values) {
         var named = [];
         parameters.forEach(function (one) {
-          var names = one.output === head ? ["mu", "logvar"] : [encoder.includes(one) ? "encoder" : "decoder"];
+          var side = encoder.includes(one) ? "encoder" : "decoder";
+          var names = one.output === head ? ["mu", "logvar"] : [side];
           names.forEach(function (name, p) {
             var weight = new Float32Array(one.fanIn * one.fanOut);
             var columns = one.output.columns;
@@ -996,7 +1002,9 @@ var Engine = (function () {
               weight.set(values.subarray(at, at + one.fanOut), i * one.fanOut);
             }
             var bias = values.slice(one.bias + p * wide, one.bias + p * wide + one.fanOut);
-            named.push({ name: name, inputs: one.fanIn, outputs: one.fanOut, weight: weight, bias: bias });
+            named.push({
+              name: name, inputs: one.fanIn, outputs: one.fanOut, weight: weight, bias: bias,
+            });
           });
         });
         return named;
@@ -1080,7 +1088,8 @@ var Engine = (function () {
           time = performance.now();
         }
         playing.trained += time - began;
-        if (playing.trained > 0) perSecond = (1000 * (current.steps() - playing.from)) / playing.trained;
+        var done = current.steps() - playing.from;
+        if (playing.trained > 0) perSecond = (1000 * done) / playing.trained;
         if (current.steps() >= playing.until) return stop();
         if (time - playing.shown >= current.now.interval) {
           var found = show(measured());
