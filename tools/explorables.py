@@ -396,7 +396,7 @@ def way(start: float) -> tuple[list[float], list[float]]:
 def draw_laboratory(data: None, ink: dict[str, str]) -> None:
     """Who dies, step by step, and the count along two ways through β: of the book's networks."""
     history = FILMED.run().history
-    steps, var_mu = np.array(history["step"]), np.array(history["var_mu"])
+    steps, var_mu = history["step"].numpy(), history["var_mu"].numpy()
     figure, (left, right) = plt.subplots(2, 1, figsize=(WIDTH, 4.6))
     for variable in np.argsort(var_mu[-1]):
         alive = var_mu[-1][variable] > ACTIVE

@@ -32,7 +32,11 @@ SKIPPED = {
     "svg",
     "template",
 }
-SKIPPED_CLASSES = {"byline", "explorable-stage", "headerlink", "label", "opening-picture"}
+# What stands under a still picture is for paper: on the screen a hit in it would lead nowhere.
+SKIPPED_CLASSES = {
+    *("byline", "explorable-stage", "explorable-static"),
+    *("headerlink", "label", "opening-picture"),
+}
 # Names that are nowhere else: reconstruction_gain, MissingRunError.
 IDENTIFIER = re.compile(r"\b(?:[A-Za-z]\w*_\w+|[A-Z]+[a-z]\w*[A-Z]\w*)")
 # A claim as its chapter prints it: it stands on the scoreboard too.
