@@ -201,7 +201,7 @@ def test_the_still_picture_is_the_one_the_tool_draws(
     _, draw = tool.EXPLORABLES[name]
     with plt.rc_context():
         tool.use_ink(tool.INKS[scheme])
-        draw(kept(name), tool.INKS[scheme])
+        draw(kept(name) if name in FILES else None, tool.INKS[scheme])
         tool.save_still(tmp_path / "again.png")
         plt.close()
     stored, again = (
@@ -228,7 +228,11 @@ def test_above_the_water_digits_are_rebuilt_as_well_as_by_pca() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_explorable_is_light_on_the_wire(name: str) -> None:
-    files = ("core.js", f"{name}.data.js", f"{name}.js", "explorables.css")
+    mine = [f"{name}.data.js", f"{name}.js"]
+    if name == "laboratory":  # its images come when the page is there
+        mine = [path.name for key in (name, "engine") for path in STATIC.glob(f"{key}*.js")]
+        mine.remove("engine-glyphs.data.js")
+    files = ("core.js", *mine, "explorables.css")
     contents = [(STATIC / file).read_bytes() for file in files]
     assert sum(map(len, contents)) < 450_000
     # A server packs the scripts; the still picture, which is loaded too, is packed already.

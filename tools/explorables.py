@@ -38,11 +38,12 @@ from vaelib import (
     linear_vae_optimum,
     load,
     principal_components,
+    used,
 )
 from vaelib.__main__ import from_file
 from vaelib.book import COLOURS, DIGIT_COLOURS, use_style
 from vaelib.diagnosis import codes, facts, handed, order, report, slips
-from vaelib.lab import Experiment, Run
+from vaelib.lab import Experiment, Run, gather, sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "book" / "_static" / "explorables"
@@ -516,6 +517,50 @@ def draw_water_level(data: dict[str, Any], ink: dict[str, str]) -> None:
     digits.set_title("ten test digits, and what is left of them", fontsize=10)
 
 
+# The two ways of the chapter on hysteresis: (epochs, β).
+FIRST_AT = {
+    1: ((20, 1), (3, 1.4), (3, 2), (3, 2.8), (3, 4), (3, 5.6), (3, 8)),
+    0.02: (
+        *((6, 0.02), (3, 0.05), (3, 0.1), (3, 0.2), (3, 0.35), (3, 0.5), (3, 0.7)),
+        *((6, 1), (3, 2), (3, 4), (3, 8)),
+    ),
+}
+BACK = {1: (5.6, 4, 2.8, 2, 1.4, 1), 0.02: (4, 2, 1)}
+
+
+def way(start: float) -> tuple[list[float], list[float]]:
+    """β at each rung, and the mean count of used variables there."""
+    path = (*FIRST_AT[start], *((3, beta) for beta in BACK[start]))
+    epochs = sum(length for length, _ in path)
+    experiment = Experiment(dataset=DATASET, beta_path=path, epochs=epochs, history=False)
+    gains = gather(sweep(experiment.with_seeds(range(2, 5))), "rung_gain")
+    return [beta for _, beta in path], used(gains).sum(-1).double().mean(0).tolist()
+
+
+def draw_laboratory(data: None, ink: dict[str, str]) -> None:
+    """Who dies, step by step, and the count along two ways through β: of the book's networks."""
+    history = FILMED.run().history
+    steps, var_mu = history["step"].numpy(), history["var_mu"].numpy()
+    _, (left, right) = plt.subplots(2, 1, figsize=(WIDTH, 4.6))
+    for variable in np.argsort(var_mu[-1]):
+        alive = var_mu[-1][variable] > ACTIVE
+        colour = ink["active"] if alive else ink["inactive"]
+        left.plot(steps[1:], var_mu[1:, variable], color=colour, lw=1.1)
+    left.set(xscale="log", ylabel="Var μ", xlabel="minibatches", ylim=(0, 1.3))
+    left.set_title("sixteen variables: some die")
+    for start, colour in ((0.02, "reconstruction"), (1, "active")):
+        betas, counts = way(start)
+        top = betas.index(8)
+        line = {"color": ink[colour], "marker": "o", "ms": 3}
+        right.plot(betas[: top + 1], counts[: top + 1], **line, label=f"from β = {start}")
+        right.plot(betas[top:], counts[top:], **line, ls="--", mfc="none", label="… and back")
+    right.set(xscale="log", ylabel="used, of 16", xlabel="β", ylim=(0, 16.5))
+    right.set_xticks((0.02, 0.1, 1, 8), ["0.02", "0.1", "1", "8"])
+    right.set_xticks([], minor=True)
+    right.set_title("β moves while it trains")
+    right.legend(loc="lower left", fontsize=8, ncols=2)
+
+
 def draw_diagnose_codes(data: dict[str, Any], ink: dict[str, str]) -> None:
     """Var μ and σ² of each variable against the law of variances, under the line of the head."""
     sample = data["sample"]
@@ -555,6 +600,7 @@ def draw_which_beta(data: dict[str, Any], ink: dict[str, str]) -> None:
 
 EXPLORABLES = {
     "diagnose-codes": (diagnose_codes, draw_diagnose_codes),
+    "laboratory": (None, draw_laboratory),  # it trains in the page, and has no numbers
     "latent-plane": (latent_plane, draw_latent_plane),
     "sixteen-sliders": (sixteen_sliders, draw_sixteen_sliders),
     "tug-of-war": (tug_of_war, draw_tug_of_war),
@@ -587,7 +633,7 @@ def collections() -> dict[str, Callable[[], dict[str, Any]]]:
     }
     more["engine-glyphs"] = engine_glyphs
     more["diagnose-codes-sample"] = diagnose_codes_sample
-    return {name: collect for name, (collect, _) in EXPLORABLES.items()} | more
+    return {name: collect for name, (collect, _) in EXPLORABLES.items() if collect} | more
 
 
 def main() -> None:
@@ -597,16 +643,16 @@ def main() -> None:
         raise SystemExit(f"explorables: they show {DATASET}, which is not at hand")
     folder = Path(sys.argv[1]) if sys.argv[1:] else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
+    kept: dict[str, Any] = {}
     for name, collect in collections().items():
-        data = collect()
-        text = script(name, data)
+        kept[name] = collect()
+        text = script(name, kept[name])
         (folder / f"{name}.data.js").write_text(text, encoding="utf-8")
         print(f"{name}: {len(text) / 1000:.0f} kB", flush=True)
-        if name not in EXPLORABLES:
-            continue
+    for name, (_, draw) in EXPLORABLES.items():
         for suffix, ink in INKS.items():
             use_ink(ink)
-            EXPLORABLES[name][1](data, ink)
+            draw(kept.get(name), ink)
             save_still(folder / f"{name}{suffix}.png")
             plt.close()
 

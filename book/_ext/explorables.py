@@ -10,6 +10,10 @@ it is shown at once. Pages without explorables load none of it.
 ``{moves}`words <NAME#key=value&...>``: a link of the text that moves the explorable NAME of its
 page. What stands behind ``#`` is what the address of the page would hold. Without scripts the link
 leads to the figure, which has an anchor for each of them.
+
+One that needs other scripts has them in ``SCRIPTS``. With the option ``asleep`` a page loads none
+of them: under the picture is a button, with the words of the option, that asks for them. The option
+``preset`` says how it begins.
 """
 
 import struct
@@ -24,6 +28,17 @@ from sphinx.util.docutils import ReferenceRole, SphinxDirective
 
 FOLDER = "explorables"
 logger = logging.getLogger(__name__)
+# Those that are more than NAME.data.js and NAME.js, in the order in which they are needed.
+SCRIPTS = {
+    "laboratory": [
+        "engine-products.js",
+        "engine.js",
+        "laboratory-presets.js",
+        "laboratory-charts.js",
+        "laboratory-bench.js",
+        "laboratory.js",
+    ],
+}
 # Until the script is there the picture keeps its place, at the height of what replaces it. If the
 # script never comes, the picture stays as it is.
 WAIT = (
@@ -70,13 +85,18 @@ class Explorable(SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar = {"still": directives.unchanged_required, "open": directives.flag}
+    option_spec: ClassVar = {
+        "still": directives.unchanged_required,
+        "open": directives.flag,
+        "preset": directives.unchanged_required,
+        "asleep": directives.unchanged_required,
+    }
 
     def run(self) -> list[nodes.Node]:
         """Sort the content into picture and text."""
         name = self.arguments[0]
         static = Path(self.env.srcdir) / "_static" / FOLDER
-        for file in (f"{name}.js", f"{name}.data.js", f"{name}.png", f"{name}-dark.png"):
+        for file in (*scripts(name), f"{name}.png", f"{name}-dark.png"):
             if not (static / file).is_file():
                 raise self.error(f"explorable: {file} is not in {static.name}/")
         content = nodes.container()
@@ -92,9 +112,15 @@ class Explorable(SphinxDirective):
         if "still" in self.options:
             words, _ = self.parse_inline(self.options["still"])
             under += nodes.paragraph("", "", *words)
-        section = explorable("", under, name=name, open="open" in self.options)
+        data = {key: self.options[key] for key in ("preset", "asleep") if key in self.options}
+        section = explorable("", under, name=name, open="open" in self.options, **data)
         section += nodes.container("", *content.children, classes=["explorable-text"])
         return [section]
+
+
+def scripts(name: str) -> list[str]:
+    """What has to be loaded, after core.js."""
+    return SCRIPTS.get(name, [f"{name}.data.js", f"{name}.js"])
 
 
 def size(png: Path) -> tuple[int, int]:
@@ -106,10 +132,17 @@ def visit(translator: nodes.NodeVisitor, node: explorable) -> None:
     """Open the section, with an empty stage for the script."""
     name = node["name"]
     label = name.replace("-", " ")
-    answered = " data-open" if node["open"] else ""
+    data = " data-open" if node["open"] else ""
+    if "preset" in node:
+        data += f' data-preset="{node["preset"]}"'
+    wait = WAIT
+    if "asleep" in node:
+        words = translator.attval(node["asleep"])  # type: ignore[attr-defined]
+        data += f' data-asleep="{" ".join(scripts(name))}" data-opens="{words}"'
+        wait = ""
     translator.body.append(  # type: ignore[attr-defined]
-        f'<section class="explorable" data-explorable="{name}"{answered} '
-        f'aria-label="Explorable: {label}">{WAIT}<div class="explorable-stage"></div>'
+        f'<section class="explorable" data-explorable="{name}"{data} '
+        f'aria-label="Explorable: {label}">{wait}<div class="explorable-stage"></div>'
     )
     links = translator.document.findall(moves)
     for state in sorted({link["state"] for link in links if link["name"] == name}):
@@ -160,11 +193,12 @@ def load_scripts(
     doctree: nodes.document,
 ) -> None:
     """Add to a page what its explorables need, before the maths."""
-    names = {node["name"] for node in doctree.findall(explorable)} if doctree else set()
-    scripts = [f"{name}{kind}" for name in sorted(names) for kind in (".data.js", ".js")]
-    if names:
+    found = list(doctree.findall(explorable)) if doctree else []
+    names = {node["name"] for node in found if "asleep" not in node}
+    if found:
         app.add_css_file(f"{FOLDER}/explorables.css")
-    for script in ["core.js", *scripts] if names else []:
+    needed = [script for name in sorted(names) for script in scripts(name)]
+    for script in ["core.js", *needed] if found else []:
         app.add_js_file(f"{FOLDER}/{script}", loading_method="defer", priority=200)
 
 

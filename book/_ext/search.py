@@ -32,8 +32,10 @@ SKIPPED = {
     "svg",
     "template",
 }
-SKIPPED_CLASSES = {"byline", "explorable-stage", "headerlink", "label", "opening-picture"} | {
-    "explorable-static"  # where there are no scripts, and so no search
+# What stands under a still picture is for paper: on the screen a hit in it would lead nowhere.
+SKIPPED_CLASSES = {
+    *("byline", "explorable-stage", "explorable-static"),
+    *("headerlink", "label", "opening-picture"),
 }
 # Names that are nowhere else: reconstruction_gain, MissingRunError.
 IDENTIFIER = re.compile(r"\b(?:[A-Za-z]\w*_\w+|[A-Z]+[a-z]\w*[A-Z]\w*)")

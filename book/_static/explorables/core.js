@@ -6,6 +6,7 @@ var Explorables = (function () {
   var folder = document.currentScript.src.replace(/[^/]*$/, "");
   var provided = {};
   var asked = {};
+  var builders = {};
 
   // Data of an explorable; its script comes next and calls `register`.
   function provide(name, data) {
@@ -14,42 +15,97 @@ var Explorables = (function () {
 
   // Data that a page does not come with: a promise of them.
   function fetchData(name) {
-    asked[name] =
-      asked[name] ||
+    return fetchScript(name + ".data.js").then(function () {
+      return provided[name];
+    });
+  }
+
+  function fetchScript(file) {
+    asked[file] =
+      asked[file] ||
       new Promise(function (resolve, reject) {
         var script = html("script", {
-          src: folder + name + ".data.js",
-          load: function () {
-            resolve(provided[name]);
-          },
+          src: folder + file,
+          load: resolve,
           error: function () {
-            delete asked[name]; // perhaps the network comes back
-            reject(new Error("could not load " + name));
+            delete asked[file]; // perhaps the network comes back
+            script.remove();
+            reject(new Error("could not load " + file));
           },
         });
         document.head.append(script);
       });
-    return asked[name];
+    return asked[file];
   }
 
   // Bring every section of this name on the page to life. Where that fails, the static figure stays.
   // `build(stage, data, remember)` fills the stage and returns the handle through which it can be
   // driven; it calls `remember` when the reader has changed something that the address should hold.
   function register(name, build) {
+    builders[name] = build;
     document.querySelectorAll('section[data-explorable="' + name + '"]').forEach(function (section) {
-      var stage = section.querySelector(".explorable-stage");
-      try {
-        section.explorable = build(stage, provided[name], remember);
-        section.dataset.live = "";
-      } catch (error) {
-        stage.replaceChildren();
-        throw error;
-      } finally {
-        delete section.dataset.waiting;
-      }
-      living.push(section);
-      if (restore(section)) section.scrollIntoView();
+      if (!("asleep" in section.dataset) && !section.explorable) enliven(section);
     });
+  }
+
+  function enliven(section) {
+    var name = section.dataset.explorable;
+    var stage = section.querySelector(".explorable-stage");
+    try {
+      section.explorable = builders[name](stage, provided[name], remember);
+      section.dataset.live = "";
+    } catch (error) {
+      stage.replaceChildren();
+      throw error;
+    } finally {
+      delete section.dataset.waiting;
+    }
+    living.push(section);
+    if (restore(section)) section.scrollIntoView();
+  }
+
+  // --- what comes only when it is asked for -------------------------------------------------------
+
+  // A section that is asleep names the scripts it needs. It is a picture with a button under it; an
+  // address that speaks of it opens it too.
+  function layToSleep(section) {
+    var words = section.dataset.opens;
+    var line = html("p", { class: "explorable-open" }, html("button", { type: "button", class: "is-main", click: wake }, words));
+    section.querySelector(".explorable-static").append(line);
+    var root = document.documentElement;
+    new MutationObserver(dress).observe(root, { attributeFilter: ["data-theme"] });
+    dress();
+
+    // Its picture stays, so it follows the page's scheme, not only the system's.
+    function dress() {
+      section.querySelector(".explorable-static source").media = root.dataset.theme === "dark" ? "screen" : "not all";
+    }
+
+    function wake(event) {
+      var asked = line.firstChild;
+      asked.disabled = true;
+      asked.textContent = "on its way …";
+      section.dataset.asleep
+        .split(" ")
+        .reduce(function (before, file) {
+          return before.then(function () {
+            return fetchScript(file);
+          });
+        }, Promise.resolve())
+        .then(function () {
+          delete section.dataset.asleep;
+          if (!section.explorable) enliven(section);
+          line.remove();
+          var first = event && section.querySelector(".explorable-stage .is-main");
+          if (first) first.focus({ preventScroll: true });
+        })
+        .catch(function () {
+          asked.disabled = false;
+          asked.textContent = words + " (it did not come: once more?)";
+        });
+    }
+
+    if (fragment().has(section.dataset.explorable)) wake();
   }
 
   // --- the state, in the address ------------------------------------------------------------------
@@ -146,6 +202,10 @@ var Explorables = (function () {
     section.prepend(back);
     back.focus({ preventScroll: true });
   }
+
+  document.addEventListener("DOMContentLoaded", function () {
+    document.querySelectorAll("section[data-asleep]").forEach(layToSleep);
+  });
 
   // A number from the address, or what stands in its place if it is none; within bounds.
   function within(text, least, most, otherwise) {
