@@ -15,7 +15,7 @@ sys.path.insert(0, str(BOOK / "_ext"))
 from search import DATA, Reader, readable
 
 built = pytest.mark.skipif(not PAGES, reason="the book is not built: make book")
-LARGEST = 135_000  # bytes on the wire, packed; nothing of it is loaded before somebody searches
+LARGEST = 130_000  # bytes on the wire, packed; nothing of it is loaded before somebody searches
 
 
 @pytest.fixture

@@ -41,8 +41,9 @@ SKIPPED_CLASSES = {
 IDENTIFIER = re.compile(r"\b(?:[A-Za-z]\w*_\w+|[A-Z]+[a-z]\w*[A-Z]\w*)")
 # A claim as its chapter prints it: it stands on the scoreboard too.
 PRINTED_CLAIM = re.compile(r"^[✓✗] (?:holds|FAILS).*$", re.MULTILINE)
-ENTRY = 200  # letters of an entry of the API: what it is for, and not all that it takes
-NUMBER = re.compile(r"[\d\s.,()e+−-]+")
+ENTRY = 200  # letters of an entry of the API: its sentence of what it is for, not all that it takes
+# Numbers, also in words: "1.00 to 4.00, median 1.50 (8 values)".
+NUMBER = re.compile(r"(?:[\d\s.,()e+−-]|to|median|values?|at (?:least|most))+")
 TERM = "glossary.html#term-"
 GREEK = ("alpha", "beta", "delta", "epsilon", "eta", "theta", "lambda", "mu", "pi", "sigma", "phi")
 SIGNS = {r"\mid": "|", r"\|": "‖", r"\le": "≤", r"\ge": "≥", r"\approx": "≈", r"\cdot": "·"} | {
@@ -176,9 +177,9 @@ def write_data(app: Sphinx, error: Exception | None) -> None:
             introduced = one.terms - known if app.env.toc_secnumbers.get(name) else set()
             known |= introduced
             text, title = " ".join(one.text.split()), " ".join(one.title.split())
-            if title.startswith("vaelib."):
+            if one.anchor.startswith("vaelib."):
                 title = title.partition("(")[0]
-                text = shorten(text, ENTRY, placeholder=" …")
+                text = shorten(text.partition(". ")[0], ENTRY, placeholder=" …")
             code = " ".join(sorted(one.code))
             title = title or shorten(text, 70, placeholder=" …")
             sections.append([one.anchor, title, text, code, sorted(introduced)])
