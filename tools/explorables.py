@@ -409,12 +409,12 @@ def draw_laboratory(data: None, ink: dict[str, str]) -> None:
         top = betas.index(8)
         line = {"color": ink[colour], "marker": "o", "ms": 3}
         lower.plot(betas[: top + 1], counts[: top + 1], **line, label=f"from β = {start}")
-        lower.plot(betas[top:], counts[top:], **line, ls="--", mfc="none", label="… and back")
+        lower.plot(betas[top:], counts[top:], **line, ls="--", mfc="none")
     lower.set(xscale="log", ylabel="used, of 16", xlabel="β", ylim=(0, 16.5))
     lower.set_xticks((0.02, 0.1, 1, 8), ["0.02", "0.1", "1", "8"])
     lower.set_xticks([], minor=True)
-    lower.set_title("β moves while it trains")
-    lower.legend(loc="lower left", fontsize=8, ncols=2)
+    lower.set_title("β moves while it trains (dashed: back)")
+    lower.legend(loc="lower left")
 
 
 EXPLORABLES = {
