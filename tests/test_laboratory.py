@@ -7,7 +7,7 @@ import pytest
 import torch
 from browser import DESK, HTML, PHONE, change_scheme, show
 from playwright.sync_api import Browser, BrowserContext, Page
-from test_explorables import Explorable
+from test_explorables import SHIFT, Explorable
 
 from vaelib import linear_vae_optimum
 
@@ -27,8 +27,11 @@ class Laboratory(Explorable):
     """The page, with what it takes to wait for training."""
 
     def __init__(self, page: Page) -> None:
+        page.wait_for_function(
+            "document.querySelector('[data-explorable=laboratory]').explorable?.measured()",
+            timeout=PATIENCE,
+        )
         super().__init__(page, "laboratory")
-        self.wait("it.measured()")
 
     def wait(self, condition: str, given: Any = None) -> None:
         self.page.wait_for_function(
@@ -136,7 +139,7 @@ def test_the_switches_do_what_they_say(it: Laboratory) -> None:
     it.choose("waives its KL")
     it.lane(1).click()
     it.act(2)
-    assert it.measured["weights"][:3] == [1, 0, 1]
+    assert it.measured["klWeights"][:3] == [1, 0, 1]
     it.choose("kills it")
     it.lane(3).click()
     it.act(3)
@@ -155,7 +158,7 @@ def test_the_switches_do_what_they_say(it: Laboratory) -> None:
     it.choose("waives its KL")
     it.lane(1).click()
     it.act(6)
-    assert it.measured["weights"][1] == 1
+    assert it.measured["klWeights"][1] == 1
 
 
 def test_a_link_repeats_the_experiment(it: Laboratory, browser: Browser) -> None:
@@ -287,6 +290,16 @@ def test_a_screen_reader_hears_sentences_and_not_frames(it: Laboratory) -> None:
         "section => section.querySelectorAll('[aria-live], [role=status]').length"
     )
     assert spoken == 2  # the quiet line, and what came of an experiment
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_its_page_does_not_jump(browser: Browser, size: dict[str, int]) -> None:
+    context = browser.new_context(viewport=size)  # type: ignore[arg-type]
+    context.add_init_script(SHIFT)
+    it, _ = opened(context)
+    it.page.wait_for_timeout(500)
+    assert it.page.evaluate("shift") < 0.05
+    context.close()
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -120,7 +120,7 @@ def test_without_scripts_a_link_leads_to_the_figure(browser: Browser) -> None:
     page.goto((HTML / "vicious-cycle.html").as_uri())
     page.locator("a.moves").first.click()
     page.wait_for_timeout(200)
-    box = page.locator(".explorable-static img").bounding_box()
+    box = page.locator(".explorable-static img").first.bounding_box()
     assert box
     assert 0 <= box["y"] < PHONE["height"] / 2
     context.close()

@@ -541,24 +541,24 @@ def draw_laboratory(data: None, ink: dict[str, str]) -> None:
     """Who dies, step by step, and the count along two ways through β: of the book's networks."""
     history = FILMED.run().history
     steps, var_mu = history["step"].numpy(), history["var_mu"].numpy()
-    _, (left, right) = plt.subplots(2, 1, figsize=(WIDTH, 4.6))
+    _, (upper, lower) = plt.subplots(2, 1, figsize=(WIDTH, 4.6))
     for variable in np.argsort(var_mu[-1]):
         alive = var_mu[-1][variable] > ACTIVE
         colour = ink["active"] if alive else ink["inactive"]
-        left.plot(steps[1:], var_mu[1:, variable], color=colour, lw=1.1)
-    left.set(xscale="log", ylabel="Var μ", xlabel="minibatches", ylim=(0, 1.3))
-    left.set_title("sixteen variables: some die")
+        upper.plot(steps[1:], var_mu[1:, variable], color=colour, lw=1.1)
+    upper.set(xscale="log", ylabel="Var μ", xlabel="minibatches", ylim=(0, 1.3))
+    upper.set_title("sixteen variables: some die")
     for start, colour in ((0.02, "reconstruction"), (1, "active")):
         betas, counts = way(start)
         top = betas.index(8)
         line = {"color": ink[colour], "marker": "o", "ms": 3}
-        right.plot(betas[: top + 1], counts[: top + 1], **line, label=f"from β = {start}")
-        right.plot(betas[top:], counts[top:], **line, ls="--", mfc="none", label="… and back")
-    right.set(xscale="log", ylabel="used, of 16", xlabel="β", ylim=(0, 16.5))
-    right.set_xticks((0.02, 0.1, 1, 8), ["0.02", "0.1", "1", "8"])
-    right.set_xticks([], minor=True)
-    right.set_title("β moves while it trains")
-    right.legend(loc="lower left", fontsize=8, ncols=2)
+        lower.plot(betas[: top + 1], counts[: top + 1], **line, label=f"from β = {start}")
+        lower.plot(betas[top:], counts[top:], **line, ls="--", mfc="none")
+    lower.set(xscale="log", ylabel="used, of 16", xlabel="β", ylim=(0, 16.5))
+    lower.set_xticks((0.02, 0.1, 1, 8), ["0.02", "0.1", "1", "8"])
+    lower.set_xticks([], minor=True)
+    lower.set_title("β moves while it trains (dashed: back)")
+    lower.legend(loc="lower left")
 
 
 def draw_diagnose_codes(data: dict[str, Any], ink: dict[str, str]) -> None:

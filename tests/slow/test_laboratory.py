@@ -1,15 +1,11 @@
 """Each experiment of the laboratory ends as its text says, on five seeds."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from browser import HTML, show, started
+from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.skipif(
     not (HTML / "laboratory.html").is_file(), reason="the book is not built: make book"

@@ -194,8 +194,7 @@ Explorables.register("laboratory", function (stage, data, remember) {
     playButton.classList.toggle("is-playing", bench.playing());
     why.textContent = preset.why;
     question.textContent = preset.ask(network);
-    asking.hidden = !!bench.own();
-    field.disabled = told || bench.playing() || bench.step() > 0;
+    field.disabled = told || !!bench.own() || bench.playing() || bench.step() > 0;
     experiments.set(preset.name);
     latents.set(network.latent);
     depths.set(network.depth);
