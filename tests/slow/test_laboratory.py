@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from browser import HTML, show, started
+from firefox import firefox
 from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.skipif(
@@ -81,3 +82,16 @@ def test_the_page_trains_what_the_test_trains(page: Page) -> None:
     assert section.evaluate("it => it.explorable.outcome()") == (
         f"You guessed 3, and it is 3. Right. {page.evaluate(RUN, ['line', 0])[1]}"
     )
+
+
+def test_firefox_shows_the_same(page: Page) -> None:
+    """By hand, as a reader would: play, and what is said at the end."""
+    with firefox() as other:
+        other.goto(HTML / "laboratory.html")
+        said = other.evaluate("""(async () => {
+          const section = document.querySelector('section[data-explorable="laboratory"]');
+          section.querySelector(".explorable-stage .is-main").click();
+          while (!section.explorable.finished()) await new Promise(go => setTimeout(go, 200));
+          return section.explorable.outcome();
+        })()""")
+    assert said.endswith(page.evaluate(RUN, ["one", 0])[1])
