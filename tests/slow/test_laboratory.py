@@ -1,10 +1,9 @@
 """Each experiment of the laboratory ends as its text says, on five seeds."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browser import HTML, show, started
+from browser import HTML, show
 from firefox import firefox
 from playwright.sync_api import Browser, Page
 
@@ -43,12 +42,6 @@ RUN = """async ([key, seed]) => {
   }
   return [preset.answer(kept, chosen), preset.tell(kept, chosen)];
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with started() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
