@@ -45,6 +45,15 @@ def test_slips_come_first_and_correct_networks_have_none() -> None:
     assert [case.name for dataset, case in ROWS if not is_right(case, stored(dataset, case))] == []
 
 
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])
+def test_the_numbers_of_the_readme_are_those_of_the_gallery(page: str) -> None:
+    groups = [case.group for case in gallery.CASES]
+    slips = groups.count("slips") + groups.count("later")
+    correct = groups.count("correct") + groups.count("later correct")
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert f"{slips} slips and {correct} correct networks" in " ".join(text.split())
+
+
 @pytest.fixture
 def one_thread() -> None:
     threads = torch.get_num_threads()

@@ -77,6 +77,7 @@ def draw_for_mean(f: Facts) -> Finding | None:
         times = (f.moved / 2 / f.sigma2).median()  # two draws differ by twice their variance
         reason = f"asked twice, the encoder gives other numbers; their variance is {times:.2g} σ²"
         return found("draw_for_mean", variables=f.moved > 1e-6 * f.var_mu, reason=reason)
+    # Var μ is near 1 where σ² is small, and nowhere else; z is everywhere.
     alike = (f.var_mu - 1).abs() < 0.15
     if len(alike) < 3 or not alike.all() or not (f.sigma2 > 0.5).any():
         return None
@@ -95,6 +96,7 @@ def clamped(f: Facts) -> Finding | None:
         (f.highest, f.highest.max(), "more"),
     ):
         there = (logvar - end).abs() < 0.02
+        # Free variables end apart, and each with a thin tail.
         stops = ((ends - end).abs() < 0.02) & (there.double().mean(0) > 0.02)
         # One σ for all is no bound, and a variable that is silent for some images has σ² = 1 there.
         if stops.sum() < 3 or f.logvar_std.max() < 0.02 or end.abs() < 0.1:
