@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +14,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 HTML = Path(__file__).resolve().parent.parent / "_build" / "html"
 PAGES = sorted(path for path in HTML.glob("*.html") if path.name != "search.html")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# The shell is the same browser without a window: a page takes it a third of the time.
+BROWSERS = (
+    *("chromium-headless-shell", "chromium", "chromium-browser"),
+    *("google-chrome", "google-chrome-stable"),
+)
 FLAGS = [
     "--no-sandbox",  # root, or a container, cannot have one; the pages are our own
     *("--disable-gpu", "--disable-background-networking"),
@@ -82,23 +86,28 @@ AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(enc
 # These take nearly all of axe's time, and most of that goes into single letters of formulas and
 # words of code: thousands of elements in a few colours.
 OF_COLOUR = ["color-contrast", "link-in-text-block"]
+# What axe thinks moderate, or leaves out: content outside the landmarks, targets below 24 pixels.
+ALSO = ["region", "skip-link", "target-size"]
 MANY_AND_SMALL = [["mjx-container"], [".highlight pre"]]
 # Without its loading of style sheets by fetch, which a page opened from disk may not do.
-RUN_AXE = """async ([exclude, options]) => {
+RUN_AXE = """async ([exclude, options, also]) => {
   const found = await axe.run(
     { include: document, exclude }, { preload: false, resultTypes: ["violations"], ...options });
   return found.violations
-    .filter(rule => ["serious", "critical"].includes(rule.impact))
+    .filter(rule => ["serious", "critical"].includes(rule.impact) || also.includes(rule.id))
     .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)}`));
 }"""
 
 
-def axe(page: Page, colours: bool | None = None, everywhere: bool = True) -> list[str]:
+def axe(
+    page: Page, colours: bool | None = None, everywhere: bool = True, also: Sequence[str] = ()
+) -> list[str]:
     """Return what axe finds serious: by all rules, by those of colour alone, or by the others."""
     page.evaluate(AXE)
+    small = {rule: {"enabled": True} for rule in also}
     options = {
-        None: {},
+        None: {"rules": small},
         True: {"runOnly": {"type": "rule", "values": OF_COLOUR}},
-        False: {"rules": {rule: {"enabled": False} for rule in OF_COLOUR}},
+        False: {"rules": small | {rule: {"enabled": False} for rule in OF_COLOUR}},
     }[colours]
-    return page.evaluate(RUN_AXE, [[] if everywhere else MANY_AND_SMALL, options])
+    return page.evaluate(RUN_AXE, [[] if everywhere else MANY_AND_SMALL, options, also])

@@ -4,7 +4,7 @@ All pages are gone through in tests/slow/test_everywhere.py.
 """
 
 import pytest
-from browser import AXE, DESK, HTML, PAGES, PHONE, show
+from browser import DESK, HTML, PAGES, PHONE, show
 from playwright.sync_api import Browser, BrowserContext, Page
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="the book is not built: make book")
@@ -65,16 +65,6 @@ def letters(page: Page) -> list[int]:
     return page.evaluate(LETTERS)
 
 
-def targets_and_landmarks(page: Page) -> list[str]:
-    """What axe finds of targets below 24 pixels, and of content outside the landmarks."""
-    page.evaluate(AXE)
-    return page.evaluate(
-        """async () => (await axe.run(document, { preload: false,
-             runOnly: { type: 'rule', values: ['target-size', 'region', 'skip-link'] } }))
-             .violations.flatMap(rule => rule.nodes.map(node => rule.id + ': ' + node.html))"""
-    )
-
-
 def unseen_focus(page: Page, stops: int) -> list[str]:
     """Of the first stops of the Tab key, those whose focus is not seen."""
     unseen = []
@@ -86,25 +76,6 @@ def unseen_focus(page: Page, stops: int) -> list[str]:
         if style in ("none", "hidden") or width < 2:
             unseen.append(element)
     return unseen
-
-
-def test_lines_places_targets_and_focus_at_a_desk(browser: Browser) -> None:
-    context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
-    page, _ = show(context, SPARSITY)
-    long = letters(page)
-    assert 60 <= long[len(long) // 2] <= 75
-    assert targets_and_landmarks(page) == []
-    assert unseen_focus(page, 40) == []
-    assert page.evaluate(PLACES) == []
-    # A section that cannot get to the top is marked if its link was followed.
-    for link in page.locator("#page-contents a").all()[-2:]:
-        link.click()
-        page.wait_for_timeout(100)
-        assert link.get_attribute("aria-current") == "location"
-    page.set_viewport_size({"width": 820, "height": 1100})
-    long = letters(page)
-    assert 60 <= long[len(long) // 2] <= 75
-    context.close()
 
 
 def test_what_scrolls_sideways_shows_it_and_the_end_does_not(context: BrowserContext) -> None:

@@ -156,6 +156,7 @@ def test_page_shows_everything_with_the_network_off(
     assert complaints == []
     assert maths_complaints(page) == []
     assert image_complaints(page) == []
+    assert page.locator("[data-explorable]:not([data-live], [data-asleep])").count() == 0
     for switch in page.locator("[data-set-reading=check]").all():
         switch.click()  # what is folded has no width
     for viewport in (PHONE, DESK):
@@ -164,7 +165,6 @@ def test_page_shows_everything_with_the_network_off(
         wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert wide <= 0, f"the page is {wide} pixels too wide at {viewport['width']}"
     assert cut_code(page) == []
-    assert axe(page, colours=False) == []
 
 
 def maths_complaints(page: Page) -> list[str]:
@@ -205,16 +205,33 @@ def image_complaints(page: Page) -> list[str]:
     )
 
 
-# Every page, formula and word of code is looked at in tests/slow; here those that differ in kind.
-@pytest.mark.parametrize("name", ["index", SPARSITY.stem, "api"])
-def test_colours_can_be_told_apart_by_day_and_by_night(browser: Browser, name: str) -> None:
+# Every page, formula and word of code is looked at in tests/slow.
+def test_the_start_page_is_accessible_by_day_and_by_night(browser: Browser) -> None:
     context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
-    page, _ = show(context, HTML / f"{name}.html")
+    page, _ = show(context, HTML / "index.html")
+    for scheme, colours in (("light", None), ("dark", True)):
+        change_scheme(page, scheme)
+        assert axe(page, colours, everywhere=False) == [], scheme
+    context.close()
+
+
+def test_code_stands_out_by_day_by_night_and_on_paper(browser: Browser) -> None:
+    context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
+    page, _ = show(context, SPARSITY)
     for scheme in ("light", "dark"):
         change_scheme(page, scheme)
-        assert axe(page, colours=True, everywhere=False) == [], scheme
         assert faint_code(page) == []
+    on_paper(page)
+    assert faint_code(page) == []
     context.close()
+
+
+def on_paper(page: Page) -> None:
+    """Show a page as it is printed by who reads it at night."""
+    change_scheme(page, "dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")  # the browser does so
+    page.emulate_media(media="print", color_scheme="dark")
+    page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
 
 
 def colours_of_code(scheme: str) -> set[str]:
@@ -275,9 +292,7 @@ def test_axe_can_find_something(
 
 def test_on_paper_there_is_the_text_and_no_navigation(context: BrowserContext) -> None:
     page, _ = show(context, SPARSITY)
-    change_scheme(page, "dark")
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")  # the browser does so
-    page.emulate_media(media="print", color_scheme="dark")
+    on_paper(page)
     for part in (".bd-sidebar-primary", ".bd-header-article", ".prev-next-footer"):
         assert not page.locator(part).first.is_visible(), part
     assert page.locator(".explorable-static img").first.is_visible()
@@ -285,10 +300,6 @@ def test_on_paper_there_is_the_text_and_no_navigation(context: BrowserContext) -
     assert page.locator(".bd-article h1").first.is_visible()
     ground = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(ground) in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
-    # Everything is dark on white, code too, whose colours are those of the theme.
-    page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
-    assert axe(page, colours=True, everywhere=False) == []
-    assert faint_code(page) == []
 
 
 # --- these tests can fail -----------------------------------------------------------------------

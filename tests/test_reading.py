@@ -390,36 +390,3 @@ def test_on_paper_there_are_numbers_and_solutions_and_no_folded_code(page: Page)
     assert page.locator("[data-fold=numbers] table").first.is_visible()
     assert not page.locator("summary", has_text="Code of Figure").is_visible()
     assert not page.locator(".guess-entry").first.is_visible()
-
-
-# --- the first screen of the book's chapters ----------------------------------------------------
-
-SCREENS = ({"width": 1280, "height": 800}, {"width": 390, "height": 844})
-
-
-@pytest.mark.skipif(not PAGES, reason="the book is not built: make book")
-def test_the_first_screen_has_the_question_and_something_to_see(browser: Browser) -> None:
-    page = HTML / "sparsity.html"
-    assert first_screen_complaints(browser, page) == []
-
-
-def first_screen_complaints(browser: Browser, path: Path) -> list[str]:
-    """What a reader would have to scroll to: the question, all of the picture, enough to touch."""
-    complaints = []
-    for screen in SCREENS:
-        context = browser.new_context(viewport=screen)  # type: ignore[arg-type]
-        page, _ = show(context, path)
-        for what, selector, enough in (
-            ("question", ".opening-question", None),
-            ("picture", ".opening-picture :is(img, svg), .explorable, .tally", 250),
-        ):
-            for part in page.locator(f".bd-article :is({selector}):visible").all()[:1]:
-                place = part.bounding_box()
-                end = place["y"] + min(enough or place["height"], place["height"])
-                if end > screen["height"]:
-                    complaints.append(f"{what} ends at {end:.0f} of {screen['height']}")
-                break
-            else:
-                complaints.append(f"no {what}")
-        context.close()
-    return complaints

@@ -146,7 +146,7 @@ class Child:
         """Kill it, and say whether it was still at work."""
         self.process.kill()  # SIGKILL
         self.process.join(PATIENCE)
-        with suppress(EOFError):
+        with suppress(EOFError, ConnectionResetError):  # the latter if it had not begun
             self.pipe.recv()  # it had finished
             return False
         return True

@@ -15,6 +15,10 @@ def test_a_page_prints_whole(browser: Browser, path: Path) -> None:
     assert printed_whole(browser, path.stem) == []
 
 
+def test_who_reads_the_code_prints_the_code(browser: Browser) -> None:
+    assert printed_whole(browser, "sparsity", checked=True) == []
+
+
 def test_the_command_line_prints_whole(browser: Browser, tmp_path: Path) -> None:
     command = next(filter(None, map(shutil.which, BROWSERS)), None)
     if command is None:
