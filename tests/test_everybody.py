@@ -44,8 +44,11 @@ PLACES = """async () => {
     const last = most - scrollY < innerHeight;
     const under = inView.find(n => sections[n].getBoundingClientRect().bottom > 110);
     const top = sections[0].getBoundingClientRect().top > 110;
+    // Between two sections the next one, as soon as the former is out of view.
+    const next = marked > 0 && inView.includes(marked) && !inView.includes(marked - 1) &&
+      sections[marked - 1].getBoundingClientRect().top < 0;
     const right = top ? marked <= 0 : last ? inView.includes(marked) : inView.includes(marked) &&
-      (marked === under || sections[marked].getBoundingClientRect().top < 130);
+      (marked === under || next || sections[marked].getBoundingClientRect().top < 130);
     if (!right) wrong.push(`${i}: ${marked} of ${inView}`);
   }
   return wrong;
