@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from browser import DESK, HTML, PHONE, change_scheme, show
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from test_explorables import SHIFT, Explorable
 
 from vaelib import linear_vae_optimum
@@ -210,7 +210,8 @@ def test_a_guess_is_scored_once(it: Laboratory) -> None:
     assert said.startswith("You guessed 3, and it is 0. Off by 3.")
     assert "All are dead" in said
     assert field.is_disabled()
-    assert "0 of 4 used" in it.said
+    quiet = it.section.locator("[aria-live=polite]")
+    expect(quiet).to_contain_text("0 of 4 used", timeout=PATIENCE)
     it.choose("β = 1")
     it.wait("it.measured() && it.measured().step === 0")
     assert field.is_enabled()

@@ -428,6 +428,109 @@ var Explorables = (function () {
     };
   }
 
+  // A chart with a row for each variable: KL pulls to the left and gain to the right, in nats between
+  // the `ends`; beside them its two variances, of which more than WIDEST is cut, and marked.
+  var HEAD = 30;
+  var LEFT = 52;
+  var BAR = 14;
+  var WIDEST = 1.6;
+
+  function ropes(chart, ends) {
+    var rope, share;
+
+    function squeeze(nats) {
+      return Math.sign(nats) * Math.log1p(Math.abs(nats));
+    }
+
+    // All but the rows, which take so many pixels; `bars` is the room of the variances.
+    function layout(width, bars, rows) {
+      var linear = scale(ends.map(squeeze), [LEFT, width - bars - 14]);
+      rope = function (nats) {
+        return linear(squeeze(Math.max(ends[0], Math.min(ends[1], nats))));
+      };
+      share = scale([0, WIDEST], [width - bars, width - 8]);
+      var foot = HEAD + rows + 18;
+      chart.setAttribute("height", foot + 22);
+      chart.setAttribute("viewBox", "0 0 " + width + " " + (foot + 22));
+      chart.replaceChildren();
+      function line(x, kind, words) {
+        chart.append(
+          svg("line", { x1: x, x2: x, y1: HEAD - 6, y2: HEAD + rows, class: kind }),
+          text(x, foot, "tick", "middle", words)
+        );
+      }
+      [-4, -1, 0, 1, 10, 50].forEach(function (nats) {
+        line(rope(nats), nats ? "grid" : "axis", Math.abs(nats));
+      });
+      line(share(0), "axis", 0);
+      line(share(1), "law", 1);
+      chart.append(
+        text((rope(0) + rope(50)) / 2, foot + 16, "tick", "middle", "nats, logarithmic"),
+        text(share(0), foot + 16, "tick", "start", "variance, linear"),
+        text(rope(0) - 8, 16, "name kl", "end", "← KL"),
+        text(rope(0) + 8, 16, "name gain", "start", "gain, nats →"),
+        svg(
+          "text",
+          { x: share(0), y: 16, class: "name" },
+          svg("tspan", { class: "mu" }, "Var μ"),
+          svg("tspan", { class: "sigma" }, " + σ²")
+        )
+      );
+    }
+
+    // The parts of a row, around the y of 0: a group, and what moves in it.
+    function row() {
+      var parts = {
+        ground: svg("rect", { class: "ground", x: 0, y: -BAR / 2 - 2, height: BAR + 4, rx: 3 }),
+        cut: svg("path", { class: "cut" }),
+        losing: svg("path", { class: "losing", d: "M" + (LEFT - 7) + ",-5l-7,5l7,5z" }),
+      };
+      // A bar one pixel long; it is stretched by a transform, which eases without laying out anew.
+      ["kl", "gain", "mu", "sigma"].forEach(function (name) {
+        parts[name] = svg("rect", { class: "bar " + name, y: -BAR / 2, width: 1, height: BAR });
+      });
+      parts.group = svg("g", { class: "tug-row" });
+      ["ground", "kl", "gain", "mu", "sigma", "cut", "losing"].forEach(function (name) {
+        parts.group.append(parts[name]);
+      });
+      return parts;
+    }
+
+    // Put a row in its place.
+    function place(parts, y, width) {
+      parts.group.style.transform = "translateY(" + y + "px)";
+      parts.ground.setAttribute("width", width);
+      parts.cut.setAttribute("d", "M" + (width - 6) + ",-5l5,5l-5,5z");
+    }
+
+    function stretch(rect, from, to) {
+      rect.style.transform = "translateX(" + from.toFixed(1) + "px) scaleX(" + Math.max(0, to - from).toFixed(2) + ")";
+    }
+
+    function pull(parts, kl, gain, mu, sigma2) {
+      var sum = mu + sigma2;
+      stretch(parts.kl, rope(-kl), rope(0));
+      stretch(parts.gain, rope(0), rope(Math.max(0, gain)));
+      stretch(parts.mu, share(0), share(Math.min(mu, WIDEST)));
+      stretch(parts.sigma, share(Math.min(mu, WIDEST)), share(Math.min(sum, WIDEST)));
+      parts.group.classList.toggle("is-cut", sum > WIDEST);
+    }
+
+    return {
+      layout: layout,
+      row: row,
+      place: place,
+      pull: pull,
+      share: function (variance) {
+        return share(variance);
+      },
+    };
+  }
+
+  function text(x, y, name, anchor, words) {
+    return svg("text", { x: x, y: y, class: name, "text-anchor": anchor }, words);
+  }
+
   // Pixels in [0, 1], 28 x 28, white on black as in every figure of the book.
   function paint(canvas, pixels) {
     var side = Math.round(Math.sqrt(pixels.length));
@@ -489,6 +592,9 @@ var Explorables = (function () {
     choice: choice,
     status: status,
     scale: scale,
+    text: text,
+    ropes: ropes,
+    HEAD: HEAD,
     paint: paint,
     inFrame: inFrame,
     subscript: subscript,

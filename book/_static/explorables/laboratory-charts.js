@@ -4,33 +4,12 @@ Object.assign(Laboratory, (function () {
 
   var html = Explorables.html;
   var svg = Explorables.svg;
+  var text = Explorables.text;
 
   // --- lanes ----------------------------------------------------------------------------------------
 
-  var TICKS = [-4, -1, 0, 1, 10, 50]; // nats; KL to the left, gain to the right
-  var ENDS = [-6, 80];
-  var WIDEST = 1.6; // of Var μ + σ²; more than that is cut, and marked
-  var HEAD = 30;
+  var ENDS = [-6, 80]; // nats
   var PITCH = 24; // px: what a finger wants
-  var BAR = 14;
-  var LEFT = 52;
-
-  function squeeze(nats) {
-    return Math.sign(nats) * Math.log1p(Math.abs(nats));
-  }
-
-  function text(x, y, name, anchor, words) {
-    return svg("text", { x: x, y: y, class: name, "text-anchor": anchor }, words);
-  }
-
-  // A bar one pixel long; it is stretched by a transform, which eases without laying out anew.
-  function bar(name) {
-    return svg("rect", { class: "bar " + name, y: -BAR / 2, width: 1, height: BAR });
-  }
-
-  function stretch(rect, from, to) {
-    rect.style.transform = "translateX(" + from.toFixed(1) + "px) scaleX(" + Math.max(0, to - from).toFixed(2) + ")";
-  }
 
   // `click(j)`: a lane is pressed.
   function lanes(click) {
@@ -40,53 +19,13 @@ Object.assign(Laboratory, (function () {
     var width = 0;
     var rows = [];
     var shown = null;
-    var rope, share;
+    var ropes = Explorables.ropes(chart, ENDS);
 
     function layout() {
       if (!width) return;
-      var count = rows.length;
-      var height = HEAD + count * PITCH + 40;
-      var bars = Math.max(88, Math.min(150, 0.27 * width)); // the room of the variances
-      var linear = Explorables.scale(ENDS.map(squeeze), [LEFT, width - bars - 14]);
-      rope = function (nats) {
-        return linear(squeeze(Math.max(ENDS[0], Math.min(ENDS[1], nats))));
-      };
-      share = Explorables.scale([0, WIDEST], [width - bars, width - 8]);
-      var foot = HEAD + count * PITCH + 18;
-      chart.setAttribute("height", height);
-      chart.setAttribute("viewBox", "0 0 " + width + " " + height);
-      chart.replaceChildren();
-      TICKS.forEach(function (nats) {
-        var x = rope(nats);
-        chart.append(
-          svg("line", { x1: x, x2: x, y1: HEAD - 6, y2: foot - 18, class: nats ? "grid" : "axis" }),
-          text(x, foot, "tick", "middle", Math.abs(nats))
-        );
-      });
-      [0, 1].forEach(function (variance) {
-        var x = share(variance);
-        chart.append(
-          svg("line", { x1: x, x2: x, y1: HEAD - 6, y2: foot - 18, class: variance ? "law" : "axis" }),
-          text(x, foot, "tick", "middle", variance)
-        );
-      });
-      chart.append(
-        text(rope(0) + (rope(50) - rope(0)) / 2, foot + 16, "tick", "middle", "nats, logarithmic"),
-        text(share(0), foot + 16, "tick", "start", "variance, linear"),
-        text(rope(0) - 8, 16, "name kl", "end", "← KL"),
-        text(rope(0) + 8, 16, "name gain", "start", "gain, nats →"),
-        svg(
-          "text",
-          { x: share(0), y: 16, class: "name" },
-          svg("tspan", { class: "mu" }, "Var μ"),
-          svg("tspan", { class: "sigma" }, " + σ²")
-        )
-      );
+      ropes.layout(width, Math.max(88, Math.min(150, 0.27 * width)), rows.length * PITCH);
       rows.forEach(function (row, j) {
-        row.group.style.transform = "translateY(" + (HEAD + (j + 0.5) * PITCH) + "px)";
-        row.cut.setAttribute("d", "M" + (width - 6) + ",-5l5,5l-5,5z");
-        row.losing.setAttribute("d", "M" + (LEFT - 6) + ",-5l-7,5l7,5z");
-        row.ground.setAttribute("width", width);
+        ropes.place(row, Explorables.HEAD + (j + 0.5) * PITCH, width);
         chart.append(row.group);
       });
       if (shown) draw();
@@ -97,19 +36,15 @@ Object.assign(Laboratory, (function () {
       if (rows.length === count) return;
       shown = null;
       rows = Array.from({ length: count }, function (_, j) {
-        var row = { ground: svg("rect", { class: "ground", x: 0, y: -BAR / 2 - 2, height: BAR + 4, rx: 3 }) };
-        row.group = svg("g", { class: "tug-row" }, row.ground);
+        var row = ropes.row();
         row.number = text(0, 5, "number", "start", String(j));
         row.mark = text(20, 5, "mark", "start", "");
-        row.losing = svg("path", { class: "losing" });
-        row.cut = svg("path", { class: "cut" });
         row.theory = svg("path", { class: "theory", d: "" });
-        ["kl", "gain", "mu", "sigma"].forEach(function (name) { row[name] = bar(name); });
-        row.group.append(row.number, row.mark, row.losing, row.kl, row.gain, row.mu, row.sigma, row.cut, row.theory);
+        row.group.append(row.number, row.mark, row.theory);
         row.button = html("button", {
           type: "button",
           class: "lab-lane",
-          style: "top: " + (HEAD + j * PITCH) + "px",
+          style: "top: " + (Explorables.HEAD + j * PITCH) + "px",
           click: function () { click(j); },
         });
         return row;
@@ -131,21 +66,16 @@ Object.assign(Laboratory, (function () {
       var lost = Laboratory.overtaken(measured);
       rows.forEach(function (row, j) {
         var mu = measured.varMu[j];
-        var sum = mu + measured.meanSigma2[j];
         var killed = measured.killed.includes(j);
         var free = measured.free.includes(j);
         var revived = measured.revived.includes(j);
         var idle = measured.kl[j] < 0.05 && measured.gain[j] < 0.05;
-        stretch(row.kl, rope(-measured.kl[j]), rope(0));
-        stretch(row.gain, rope(0), rope(Math.max(0, measured.gain[j])));
-        stretch(row.mu, share(0), share(Math.min(mu, WIDEST)));
-        stretch(row.sigma, share(Math.min(mu, WIDEST)), share(Math.min(sum, WIDEST)));
-        row.group.classList.toggle("is-cut", sum > WIDEST);
+        ropes.pull(row, measured.kl[j], measured.gain[j], mu, measured.meanSigma2[j]);
         row.group.classList.toggle("is-losing", lost.includes(j));
         row.group.classList.toggle("is-silent", idle);
         row.group.classList.toggle("is-selected", j === shown.selected);
         row.mark.textContent = killed ? "✕" : free ? "0" : revived ? "↑" : "";
-        var at = shown.theory && share(shown.theory[j]).toFixed(1);
+        var at = shown.theory && ropes.share(shown.theory[j]).toFixed(1);
         row.theory.setAttribute("d", at ? "M" + at + ",-10v20" : "");
         row.button.setAttribute(
           "aria-label",

@@ -7,18 +7,13 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
 
   var USED = 0.05; // Var mu of a variable in use, as in the introduction
   var SILENT = 0.05; // nats: the gain is measured with noise, so less than this says nothing
-  var TICKS = [-4, -1, 0, 1, 10, 50]; // nats; KL to the left, gain to the right
-  var ENDS = [-5, 70];
-  var WIDEST = 1.6; // of Var mu + sigma^2; more than that is cut, and marked
+  var ENDS = [-5, 70]; // nats
   var SIDE = 28;
   var EPOCHS = [0, 1, 5, 10, 15, 20]; // marked under the slider
   var FIRST_EPOCH = data.step.indexOf(data.steps_per_epoch);
 
-  var HEAD = 30;
   var ROWS = 432; // so that a row is never lower than a finger wants, 24 px
   var HEADING = 24; // above those that live, and above those that die
-  var BAR = 14;
-  var HEIGHT = HEAD + ROWS + 40;
 
   var last = data.step.length - 1;
   var variables = data.kl[0].map(function (_, j) {
@@ -99,7 +94,8 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
     go(FIRST_EPOCH);
     remember();
   });
-  var chart = svg("svg", { class: "tug-chart", height: HEIGHT, role: "img" });
+  var chart = svg("svg", { class: "tug-chart", role: "img" });
+  var ropes = Explorables.ropes(chart, ENDS);
   var canvases = data.labels.map(function () {
     return html("canvas", { width: SIDE, height: SIDE });
   });
@@ -137,96 +133,26 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
   var width = 640;
   var rows = []; // per variable: its group and what moves in it
   var headings = [];
-  var rope, share; // nats and variances -> px
-
-  function squeeze(nats) {
-    return Math.sign(nats) * Math.log1p(Math.abs(nats));
-  }
-
-  function text(x, y, name, anchor, words) {
-    return svg("text", { x: x, y: y, class: name, "text-anchor": anchor }, words);
-  }
 
   // Everything whose place depends on the width alone.
   function layout() {
-    var bars = Math.max(88, Math.min(170, 0.25 * width)); // the room of the variances
-    var left = 52;
-    var linear = Explorables.scale(ENDS.map(squeeze), [left, width - bars - 14]);
-    rope = function (nats) {
-      return linear(squeeze(nats));
-    };
-    share = Explorables.scale([0, WIDEST], [width - bars, width - 8]);
-    var foot = HEAD + ROWS + 18;
-    var middle = rope(0) + (rope(50) - rope(0)) / 2;
-    chart.setAttribute("viewBox", "0 0 " + width + " " + HEIGHT);
-    chart.replaceChildren();
-
-    TICKS.forEach(function (nats) {
-      var x = rope(nats);
-      chart.append(
-        svg("line", { x1: x, x2: x, y1: HEAD - 6, y2: HEAD + ROWS, class: nats ? "grid" : "axis" }),
-        text(x, foot, "tick", "middle", Math.abs(nats))
-      );
-    });
-    [0, 1].forEach(function (variance) {
-      var x = share(variance);
-      chart.append(
-        svg("line", { x1: x, x2: x, y1: HEAD - 6, y2: HEAD + ROWS, class: variance ? "law" : "axis" }),
-        text(x, foot, "tick", "middle", variance)
-      );
-    });
-    chart.append(
-      text(0, 16, "tick", "start", "who lives?"),
-      text(middle, foot + 16, "tick", "middle", "nats, logarithmic"),
-      text(share(0), foot + 16, "tick", "start", "variance, linear"),
-      text(rope(0) - 8, 16, "name kl", "end", "← KL"),
-      text(rope(0) + 8, 16, "name gain", "start", "gain, nats →"),
-      svg(
-        "text",
-        { x: share(0), y: 16, class: "name" },
-        svg("tspan", { class: "mu" }, "Var μ"),
-        svg("tspan", { class: "sigma" }, " + σ²")
-      )
-    );
+    ropes.layout(width, Math.max(88, Math.min(170, 0.25 * width)), ROWS);
+    chart.append(Explorables.text(0, 16, "tick", "start", "who lives?"));
 
     headings = [0, 1].map(function (lower) {
-      var y = HEAD + (lower ? HEADING + survivors * pitch(true) : 0);
-      var heading = svg("g", { class: "heading" }, text(0, y + 17, "", "start", ""));
+      var y = Explorables.HEAD + (lower ? HEADING + survivors * pitch(true) : 0);
+      var heading = svg("g", { class: "heading" }, Explorables.text(0, y + 17, "", "start", ""));
       if (lower) heading.append(svg("line", { x1: 0, x2: width, y1: y + 1, y2: y + 1 }));
       return heading;
     });
     chart.append.apply(chart, headings);
 
-    rows = variables.map(function (j) {
-      var parts = {
-        kl: bar("kl"),
-        gain: bar("gain"),
-        mu: bar("mu"),
-        sigma: bar("sigma"),
-        cut: svg("path", { class: "cut", d: "M" + (width - 6) + ",-5l5,5l-5,5z" }),
-        losing: svg("path", { class: "losing", d: "M" + (left - 8) + ",-5l-7,5l7,5z" }),
-      };
-      var ground = svg("rect", { class: "ground", x: 0, y: -BAR / 2 - 2, width: width, height: BAR + 4, rx: 3 });
-      parts.group = svg("g", { class: "tug-row" }, ground);
-      ["kl", "gain", "mu", "sigma", "cut", "losing"].forEach(function (name) {
-        parts.group.append(parts[name]);
-      });
-      return parts;
-    });
+    rows = variables.map(ropes.row);
     rows.forEach(function (row) {
       chart.append(row.group);
     });
     place();
     show();
-  }
-
-  // A bar one pixel long; it is stretched by a transform, which eases without laying out anew.
-  function bar(name) {
-    return svg("rect", { class: "bar " + name, y: -BAR / 2, width: 1, height: BAR });
-  }
-
-  function stretch(rect, from, to) {
-    rect.style.transform = "translateX(" + from.toFixed(1) + "px) scaleX(" + (to - from).toFixed(2) + ")";
   }
 
   function pitch(grouped) {
@@ -244,8 +170,9 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
     var sequence = sorted ? fate : variables;
     sequence.forEach(function (j, rank) {
       var headed = sorted ? HEADING * (rank < survivors ? 1 : 2) : 0;
-      var y = HEAD + headed + (rank + 0.5) * pitch(sorted);
-      rows[j].group.style.transform = labels[j].style.transform = "translateY(" + y + "px)";
+      var y = Explorables.HEAD + headed + (rank + 0.5) * pitch(sorted);
+      ropes.place(rows[j], y, width);
+      labels[j].style.transform = "translateY(" + y + "px)";
       if (sequence === fate) field.append(labels[j]); // for those who go by the keyboard
     });
     if (sequence === variables) field.append.apply(field, labels);
@@ -272,13 +199,7 @@ Explorables.register("tug-of-war", function (stage, data, remember) {
     variables.forEach(function (j) {
       var row = rows[j];
       labels[j].classList.toggle("is-looked", looked.indexOf(j) >= 0);
-      var mu = data.mu_variance[moment][j];
-      var sum = mu + data.mean_variance[moment][j];
-      stretch(row.kl, rope(0), rope(-data.kl[moment][j]));
-      stretch(row.gain, rope(0), rope(Math.max(0, data.gain[moment][j])));
-      stretch(row.mu, share(0), share(Math.min(mu, WIDEST)));
-      stretch(row.sigma, share(Math.min(mu, WIDEST)), share(Math.min(sum, WIDEST)));
-      row.group.classList.toggle("is-cut", sum > WIDEST);
+      ropes.pull(row, data.kl[moment][j], data.gain[moment][j], data.mu_variance[moment][j], data.mean_variance[moment][j]);
       row.group.classList.toggle("is-losing", losing(j));
       row.group.classList.toggle("is-silent", silent(j));
     });
