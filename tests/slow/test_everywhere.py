@@ -35,6 +35,7 @@ def test_a_page_is_for_everybody(path: Path, browser: Browser) -> None:
     for switch in page.locator("[data-set-reading=check]").all():
         switch.click()  # what is folded has not been looked at
     page.set_viewport_size(DESK)  # type: ignore[arg-type]
+    page.wait_for_timeout(300)  # what scrolls gets into reach of the keyboard
     assert axe(page, colours=False) == []
     context.close()
 
