@@ -215,9 +215,10 @@ def test_the_start_page_is_accessible_by_day_and_by_night(browser: Browser) -> N
     context.close()
 
 
-def test_code_stands_out_by_day_by_night_and_on_paper(browser: Browser) -> None:
+@pytest.mark.parametrize("name", ["index", SPARSITY.stem, "api"])  # which differ in kind
+def test_code_stands_out_by_day_by_night_and_on_paper(browser: Browser, name: str) -> None:
     context = browser.new_context(viewport=DESK)  # type: ignore[arg-type]
-    page, _ = show(context, SPARSITY)
+    page, _ = show(context, HTML / f"{name}.html")
     for scheme in ("light", "dark"):
         change_scheme(page, scheme)
         assert faint_code(page) == []
