@@ -150,11 +150,16 @@ def test_rows_can_be_chosen_and_the_choice_is_in_the_address(browser: Browser) -
     offered = {button.get_attribute("value") for button in buttons.all()}
     kinds = ("fails", "published", "before", "after", "identity", "one-set")
     assert offered == {kind for kind in kinds if counts[kind]}
+    assert shown_rows(page) == 0  # the chapters are folded
+    page.click("[data-set-reading=check]")
     assert shown_rows(page) == every
 
     page.locator("button[value=fails]").click()
     assert page.url.endswith("#fails")
     assert shown_rows(page) == counts["fails"]
+    page.click("[data-set-reading=read]")
+    page.wait_for_timeout(100)
+    assert shown_rows(page) == counts["fails"]  # what was chosen does not fold
     page.locator(".board-choice select").select_option("in-what-decides")
     assert page.url.endswith("#fails+what-decides")
     assert 0 < shown_rows(page) < counts["fails"]
@@ -171,7 +176,7 @@ def test_rows_can_be_chosen_and_the_choice_is_in_the_address(browser: Browser) -
     page.goto(f"{BOARD.as_uri()}#published")
     assert shown_rows(page) == counts["published"]
     page.locator(".tally a").first.click()
-    assert shown_rows(page) == every
+    assert shown_rows(page) in [counts[verdict.chapter] for verdict in scoreboard()]
     assert page.locator(".tag_scoreboard tr:target.fails").is_visible()
     page.goto(f"{BOARD.as_uri()}#fails")
     page.emulate_media(media="print")
@@ -180,10 +185,30 @@ def test_rows_can_be_chosen_and_the_choice_is_in_the_address(browser: Browser) -
     context.close()
 
 
-def test_without_scripts_all_rows_are_shown_as_cards_on_a_phone(browser: Browser) -> None:
+def test_each_chapters_fold_says_what_is_in_it(context: BrowserContext) -> None:
+    page, _ = show(context, BOARD)
+    claims, fails = Counter[str](), Counter[str]()
+    for verdict in scoreboard():
+        claims[verdict.title] += 1
+        fails[verdict.title] += not verdict.holds
+    folds = page.locator("details[data-fold=claims] > summary")
+    said = [
+        re.fullmatch(r"(.+): (\d+) claims, (?:(\d+) fails?|all hold)", text)
+        for text in folds.all_text_contents()
+    ]
+    assert [(m[1], int(m[2]), int(m[3] or 0)) for m in said if m] == [
+        (title, claims[title], fails[title]) for title in claims
+    ]
+    folds.nth(4).click()
+    assert shown_rows(page) == list(claims.values())[4]
+
+
+def test_without_scripts_all_rows_open_as_cards_on_a_phone(browser: Browser) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{BOARD.as_uri()}#fails")
+    for fold in page.locator("details[data-fold=claims] > summary").all():
+        fold.click()
     assert shown_rows(page) == len(scoreboard())
     assert not page.locator(".board-choice").is_visible()
     row = page.locator(".tag_scoreboard tbody tr").first.bounding_box()

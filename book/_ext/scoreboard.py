@@ -3,8 +3,8 @@
 A row of a table in a cell with the tag ``scoreboard`` becomes the target ``#verdict-ID`` and gets
 classes: ``fails``, ``published`` (a work from outside gives a value or a law), what ``claims.yml``
 says of when its interval was set, ``one-set`` (what the row says of its data), and ``in-CHAPTER``.
-Its cells with nothing but a dash get the class ``nothing``. Above the table stand the buttons for
-what there is of these; without scripts they are not shown, and all rows are.
+Its cells with nothing but a dash get the class ``nothing``. The rows of each chapter fold. Above
+them stand the buttons for what there is of these; without scripts they are not shown.
 
 ``{{ on_images }}`` is how many claims rest on images, as the stored scoreboard shows it,
 ``{{ two_sets }}`` how many of these on two sets or more, ``{{ one_set }}`` how many on one.
@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 from docutils import nodes
+from folds import fold
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
@@ -39,9 +40,8 @@ def annotate(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     for cell in doctree.findall(nodes.container):
         if "tag_scoreboard" in cell["classes"]:
             for table in list(cell.findall(nodes.table)):
-                found = rows(app, table)
-                if found:
-                    table.parent.insert(table.parent.index(table), buttons(app, found))
+                if found := rows(app, table):
+                    table.replace_self([buttons(app, found), *chapter_folds(app, table)])
 
 
 def rows(app: Sphinx, table: nodes.table) -> Counter[str]:
@@ -62,6 +62,27 @@ def rows(app: Sphinx, table: nodes.table) -> Counter[str]:
                     entry["classes"] += ["nothing"] * (entry.astext() == NOTHING)
                 counts.update(["all", *kinds])
     return counts
+
+
+def chapter_folds(app: Sphinx, table: nodes.table) -> list[fold]:
+    """A fold for each chapter, named by how many of its claims hold, with a table of its rows."""
+    by_chapter: dict[str, list[nodes.row]] = {}
+    for row in table.findall(nodes.row):
+        for chapter in [name[3:] for name in row["classes"] if name.startswith("in-")]:
+            by_chapter.setdefault(chapter, []).append(row)
+    folds = []
+    for chapter, of_chapter in by_chapter.items():
+        fails = sum("fails" in row["classes"] for row in of_chapter)
+        verdict = f"{fails} fail{'s' * (fails == 1)}" if fails else "all hold"
+        title = app.env.titles[chapter].astext()
+        result = fold(kind="claims", name=f"{title}: {len(of_chapter)} claims, {verdict}")
+        copy = table.deepcopy()
+        for body in copy.findall(nodes.tbody):
+            body.children = []
+            body += [row.deepcopy() for row in of_chapter]
+        result += copy
+        folds.append(result)
+    return folds
 
 
 def classes(claim: dict[str, Any], fails: bool) -> list[str]:

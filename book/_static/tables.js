@@ -1,5 +1,5 @@
 // The scoreboard (book/_ext/scoreboard.py): which claims are shown. The choice is in the address, as
-// in #fails or #published+sparsity. Without this script all are shown.
+// in #fails or #published+sparsity. Without one the rows of each chapter fold.
 (function () {
   "use strict";
 
@@ -7,6 +7,7 @@
     var form = document.querySelector("form.board-choice");
     if (!form) return;
     var rows = document.querySelectorAll('.cell.tag_scoreboard tr[id^="verdict-"]');
+    var folds = document.querySelectorAll('details[data-fold="claims"]');
     var buttons = form.querySelectorAll("button");
     var chapter = form.querySelector("select");
     var count = form.querySelector("output");
@@ -25,7 +26,11 @@
         row.hidden = !kinds.every(function (kind) { return row.classList.contains(kind); });
         shown += !row.hidden;
       });
-      count.textContent = shown + " of " + rows.length + " shown";
+      folds.forEach(function (fold) {
+        fold.hidden = !fold.querySelector('tr[id^="verdict-"]:not([hidden])');
+        fold.open = kinds.length > 0 || document.documentElement.dataset.reading === "check";
+      });
+      count.textContent = kinds.length ? shown + " of " + rows.length : rows.length + " in all";
     }
 
     // A choice that is in the address; what is something else there, a row say, shows all.
@@ -40,7 +45,10 @@
       });
       show();
       var target = document.getElementById(words.join("+"));
-      if (target && target.closest(".cell.tag_scoreboard")) target.scrollIntoView();
+      if (!target || !target.closest(".cell.tag_scoreboard")) return;
+      var fold = target.closest("details");
+      if (fold) fold.open = true;
+      target.scrollIntoView();
     }
 
     function write() {
@@ -58,6 +66,10 @@
     chapter.addEventListener("change", write);
     form.addEventListener("submit", function (event) { event.preventDefault(); });
     window.addEventListener("hashchange", read);
+    // Read folds all there is; what was chosen stays open.
+    document.querySelectorAll("[data-set-reading]").forEach(function (button) {
+      button.addEventListener("click", function () { requestAnimationFrame(show); });
+    });
     form.hidden = false;
     read();
   });
