@@ -13,8 +13,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from page import BROWSERS, served
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from page import chromium, served
+from playwright.sync_api import Browser, Error, Page
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "_build" / "peers" / "tfjs"
@@ -78,13 +78,9 @@ def new_page(browser: Browser, address: str) -> tuple[Page, int]:
 
 def measure(rounds: int) -> dict[str, Any]:
     """Time, losses and memory of all, and the laboratory's default as a reader would watch it."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        raise SystemExit(f"none of {', '.join(BROWSERS)} is installed")
     there = fetch_tensorflow()
     rows: list[dict[str, Any]] = []
-    with served(ROOT) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    with served(ROOT) as address, chromium.started(FLAGS) as browser:
         empty, number = new_page(browser, address)
         blank = renderers(browser)[number]
         empty.context.close()
@@ -118,5 +114,4 @@ def measure(rounds: int) -> dict[str, Any]:
         frames = watched.pop("frames")
         watched["frames per second"] = 1000 / median(frames)
         watched["megabytes"] = renderers(browser)[number]
-        browser.close()
     return {"rows": rows, "watched": watched, "steps": SEEN, "blank": blank}

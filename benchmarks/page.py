@@ -13,7 +13,7 @@ import argparse
 import gzip
 import http.server
 import mimetypes
-import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +23,12 @@ from statistics import median
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+sys.path.insert(0, str(ROOT / "tools"))
+import chromium  # noqa: E402
+
 PHONE = {"width": 390, "height": 844}
 SLOW_4G = {
     "offline": False,
@@ -88,20 +90,6 @@ def served(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
-@contextmanager
-def started() -> Iterator[Browser]:
-    """Chromium or Chrome, whichever the system has."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        raise SystemExit(f"none of {', '.join(BROWSERS)} is installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
-
-
 def load(browser: Browser, address: str, *, slow: bool = True, viewport: Any = None) -> Any:
     """Open a page once with an empty cache; return times, weights, and how far things moved."""
     context = browser.new_context(viewport=viewport or PHONE)
@@ -160,7 +148,7 @@ def load(browser: Browser, address: str, *, slow: bool = True, viewport: Any = N
 
 def measure(folder: Path, rounds: int, page: str = "index.html") -> dict[str, Any]:
     """The front page several times: medians, and the files of the round in the middle."""
-    with served(folder) as address, started() as browser:
+    with served(folder) as address, chromium.started() as browser:
         found = [load(browser, f"{address}/{page}") for _ in range(rounds)]
     middle = sorted(found, key=lambda one: one["live"])[rounds // 2]
     return middle | {

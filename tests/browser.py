@@ -1,7 +1,7 @@
 """The built pages in a browser, from disk, with the network off."""
 
 import re
-import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,33 +9,24 @@ from urllib.parse import urlsplit
 
 import axe_playwright_python
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
-HTML = Path(__file__).resolve().parent.parent / "_build" / "html"
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import chromium  # noqa: E402
+
+HTML = ROOT / "_build" / "html"
 PAGES = sorted(path for path in HTML.glob("*.html") if path.name != "search.html")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-# The shell is the same browser without a window: a page takes it a third of the time.
-BROWSERS = (
-    *("chromium-headless-shell", "chromium", "chromium-browser"),
-    *("google-chrome", "google-chrome-stable"),
-)
-FLAGS = [
-    "--no-sandbox",  # root, or a container, cannot have one; the pages are our own
-    *("--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-]
 
 
 @contextmanager
 def started() -> Iterator[Browser]:
-    """Start Chromium or Chrome, whichever the system has."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    """Start Chromium or Chrome, whichever the system has; without one the test is skipped."""
+    if chromium.command() is None:
+        pytest.skip(chromium.MISSING)
+    with chromium.started() as browser:
         yield browser
-        browser.close()
 
 
 # Fonts and pictures in; then a moment for whatever still wants the network to ask for it.

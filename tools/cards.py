@@ -13,7 +13,6 @@ import html
 import io
 import json
 import re
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,6 @@ CARDS = STATIC / "cards"
 SIZE = {"width": 1200, "height": 630}
 LARGEST = 40_000  # bytes
 COLOURS = (48, 32, 16, 8)  # the most that stay below that
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPENING = re.compile(r"^:::\{(?:opening|explorable)\} +(\S+)", re.M)
 TEMPLATE = """<!doctype html>
 <html data-theme="light"><meta charset="utf-8">{styles}
@@ -129,15 +127,13 @@ def draw(cards: list[Card]) -> None:
     """Draw cards and store them, with few colours."""
     if not cards:
         return
-    from playwright.sync_api import sync_playwright
+    import chromium
 
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
+    if chromium.command() is None:
         print("no Chromium here to draw the cards with: run `make cards` where there is one")
         return
     CARDS.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with chromium.started() as browser:
         page = browser.new_page(viewport=SIZE)
         for one in cards:
             scratch = CARDS / ".card.html"  # on the disk, beside the fonts
@@ -156,7 +152,6 @@ def draw(cards: list[Card]) -> None:
             store(one, page.screenshot())
             print(f"drawn: {one.path.relative_to(ROOT)}")
             scratch.unlink()
-        browser.close()
 
 
 def store(one: Card, screenshot: bytes) -> None:

@@ -10,22 +10,21 @@ contents. Needs Chromium or Chrome.
 import html
 import io
 import re
-import shutil
 import sys
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from urllib.parse import unquote
 
+import chromium
 import yaml
 from fontTools.ttLib import TTFont
 from fontTools.varLib.instancer import instantiateVariableFont
 from pikepdf import ObjectStreamMode, Pdf
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARTICLE = re.compile(r'<article class="bd-article">(.*?)</article>', re.DOTALL)
 HEADING = re.compile(r"<h([1-6])\b[^>]*>(.*?)</h\1>", re.DOTALL)
 SECTION = re.compile(r'(<(?:section|span)\b[^>]*\bid="([^"]+)"[^>]*>)')
@@ -242,14 +241,8 @@ def make(browser: Browser, folder: Path, target: Path) -> list[Heading]:
 
 def main(target: Path) -> None:
     """Start the browser that is there, and print."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        raise SystemExit(f"make pdf: none of {', '.join(BROWSERS)} is installed")
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
+    with chromium.started() as browser:
         make(browser, HTML, target)
-        browser.close()
     print(f"The book as one file: {target}, {target.stat().st_size / 1e6:.1f} MB")
 
 

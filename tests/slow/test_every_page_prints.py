@@ -1,11 +1,10 @@
 """Every page prints whole, from the browser's window and from the command line."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from browser import BROWSERS, FLAGS, HTML, PAGES, show
+from browser import HTML, PAGES, chromium, show
 from playwright.sync_api import Browser
 from test_print import left_out, printed_whole, text_of
 
@@ -20,13 +19,13 @@ def test_who_reads_the_code_prints_the_code(browser: Browser) -> None:
 
 
 def test_the_command_line_prints_whole(browser: Browser, tmp_path: Path) -> None:
-    command = next(filter(None, map(shutil.which, BROWSERS)), None)
+    command = chromium.command()
     if command is None:
-        pytest.skip("no browser is installed")
+        pytest.skip(chromium.MISSING)
     made = tmp_path / "page.pdf"
     page = HTML / "sparsity.html"
     subprocess.run(
-        [command, "--headless", *FLAGS, f"--print-to-pdf={made}", page.as_uri()],
+        [command, "--headless", *chromium.FLAGS, f"--print-to-pdf={made}", page.as_uri()],
         check=True,
         capture_output=True,
         timeout=300,
