@@ -15,7 +15,7 @@ import chapters  # noqa: E402
 # space. What is folded has no height, but the line that names it, where nothing stands beside it.
 KINDS = {
     "figures": "figure, .explorable, .opening-picture",
-    "tables": "table",
+    "tables": "table, [data-fold=claims] > summary",
     "printed": ".cell_output .stream",
     "code": ".highlight",
     "prose": "p, li, h1, h2, h3, dl, .math, .admonition, .guess",

@@ -30,5 +30,4 @@ def test_most_of_a_chapters_height_is_text_and_figures_and_hardly_any_is_code(
     context.close()
     shares = {kind: height / total for kind, height in heights.items()}
     assert shares["code"] + shares["folds"] <= 0.05, shares
-    # 0.55 is what we want. The scoreboard is one table, and grows with each claim.
-    assert shares["prose"] + shares["figures"] >= 0.53, shares
+    assert shares["prose"] + shares["figures"] >= 0.55, shares
