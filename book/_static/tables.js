@@ -28,7 +28,8 @@
       });
       folds.forEach(function (fold) {
         fold.hidden = !fold.querySelector('tr[id^="verdict-"]:not([hidden])');
-        fold.open = kinds.length > 0 || document.documentElement.dataset.reading === "check";
+        fold.open = kinds.length > 0 || fold.querySelector(":target") !== null ||
+          document.documentElement.dataset.reading === "check";
       });
       count.textContent = kinds.length ? shown + " of " + rows.length : rows.length + " in all";
     }
@@ -45,10 +46,7 @@
       });
       show();
       var target = document.getElementById(words.join("+"));
-      if (!target || !target.closest(".cell.tag_scoreboard")) return;
-      var fold = target.closest("details");
-      if (fold) fold.open = true;
-      target.scrollIntoView();
+      if (target && target.closest(".cell.tag_scoreboard")) target.scrollIntoView();
     }
 
     function write() {
