@@ -74,9 +74,9 @@ class Network:
         softplus = np.maximum(logits, 0) + np.log(1 + np.exp(-np.abs(logits)))
         return (x * logits - softplus).sum(1)
 
-    def gain(self, x: Floats, z: Floats) -> Floats:
-        """What is lost with zero in the place of each variable."""
-        without = (np.where(np.arange(LATENT) == j, 0, z) for j in range(LATENT))
+    def gain(self, x: Floats, z: Floats, mean: Floats) -> Floats:
+        """What is lost with its mean in the place of each variable."""
+        without = (np.where(np.arange(LATENT) == j, mean, z) for j in range(LATENT))
         return self.nats(x, z).mean() - np.array([self.nats(x, codes).mean() for codes in without])
 
     def per_variable(
@@ -85,13 +85,14 @@ class Network:
         mu, logvar = self.encode(x)
         kl = (mu**2 + np.exp(logvar) - logvar - 1) / 2
         own = slice(gain_images)
+        mean = mu[own].mean(0)
         drawn = mu[own] + np.exp(logvar[own] / 2) * noise(gain_images, dtype)
         measured = {
             "mu_variance": mu.var(0),
             "mean_variance": np.exp(logvar).mean(0),
             "kl": kl.mean(0),
-            "gain": self.gain(x[own], mu[own]),
-            "noisy_gain": self.gain(x[own], drawn),
+            "gain": self.gain(x[own], mu[own], mean),
+            "noisy_gain": self.gain(x[own], drawn, mean),
         }
         return measured, kl
 

@@ -7,7 +7,7 @@ images may lie elsewhere; what is returned is on the CPU.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
@@ -117,15 +117,13 @@ def reconstruction_gain(
     model: Model,
     images: Images,
     generator: torch.Generator | None = None,
-    *,
-    instead: Literal["mean", "zero"] = "mean",
 ) -> Tensor:
-    """Nats of log P(X|z) lost, per image, when one latent variable is replaced by a constant.
+    """Nats of log P(X|z) lost, per image, when one latent variable is replaced by its mean.
 
-    By its mean over the images, since that is what is known of a variable that is not read.
-    Zero is the prior's mean: a variable that is 3 for every image carries no information, and
-    yet the decoder relies on it, so that zero in its place costs many nats, above all early in
-    training. The runs of this book were measured with zero. Shown in the chapter on sparsity.
+    Its mean over the images is what is known of a variable that is not read. Zero, the mean of
+    the prior, would not do: a variable that is 3 for every image carries no information, and yet
+    the decoder relies on it, so that zero in its place may cost many nats, above all early in
+    training. Shown in the chapter on sparsity.
 
     Parameters
     ----------
@@ -135,17 +133,13 @@ def reconstruction_gain(
     generator : torch.Generator, optional
         Without it z is the posterior mean. With it z is drawn from Q(z|X), as in training: then
         a variable that brings more noise than signal has a negative gain.
-    instead : {"mean", "zero"}
-        What replaces the variable.
 
     Returns
     -------
     Tensor (latent,)
         Nats per image.
     """
-    if instead not in ("mean", "zero"):
-        raise ValueError(f"instead: expected mean or zero, got {instead!r}")
-    constant = encode_images(model, images)[0].mean(0) if instead == "mean" else None
+    constant = encode_images(model, images)[0].mean(0)
     gains, n = [], 0
     for x in image_batches(model, images):
         mu, logvar = model.encode(x)
@@ -154,7 +148,7 @@ def reconstruction_gain(
         lost = []
         for j in range(z.shape[1]):
             without = z.clone()
-            without[:, j] = 0 if constant is None else constant[j]
+            without[:, j] = constant[j]
             lost.append((whole - reconstruction_log_likelihood(model, x, without)).sum())
         gains.append(torch.stack(lost).cpu().double())
         n += len(x)

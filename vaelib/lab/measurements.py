@@ -97,8 +97,8 @@ def _per_variable(
         "var_mu": statistics.var_mu,
         "mean_sigma2": statistics.mean_sigma2,
         "kl": statistics.kl,
-        "gain": reconstruction_gain(model, gain_images, instead="zero"),
-        "noisy_gain": reconstruction_gain(model, gain_images, generator, instead="zero"),
+        "gain": reconstruction_gain(model, gain_images),
+        "noisy_gain": reconstruction_gain(model, gain_images, generator),
     }
 
 

@@ -44,9 +44,9 @@ class Run:
         width), uint8: the first test images, reconstructed from the posterior mean.
     measurements : dict of Tensor
         After training, in float64: ``var_mu``, ``mean_sigma2``, ``kl`` over the whole test set,
-        ``gain`` and ``noisy_gain`` over its first 2,000 images, each (latent,), with zero in the
-        place of the variable; ``reconstruction_nats`` and ``squared_error`` of the reconstruction
-        from the posterior mean, ``elbo`` (for a VAE), ``decoder_variance`` (where it is learned).
+        ``gain`` and ``noisy_gain`` over its first 2,000 images, each (latent,);
+        ``reconstruction_nats`` and ``squared_error`` of the reconstruction from the posterior
+        mean, ``elbo`` (for a VAE), ``decoder_variance`` (where it is learned).
         Where evaluation was asked for: ``log_likelihood`` of each image and its Monte Carlo
         ``log_likelihood_error`` (images,); of 10,000 prior draws ``frechet``, the distance to the
         test images in the features of the classifier, and ``confident_share``, the share to which
@@ -54,8 +54,8 @@ class Run:
         With ``beyond_test`` the ``training_elbo``, on the training images, and
         ``noisy_squared_error``, to the clean test images from noisy ones (Gaussian, 0.2, clipped).
         Of an experiment with a ``beta_path``, at the end of each rung: ``rung_var_mu``,
-        ``rung_mean_sigma2``, ``rung_kl`` and ``rung_gain`` (rungs, latent), with its mean over the
-        images in the place of the variable, and ``rung_elbo`` (rungs,), whatever the weight.
+        ``rung_mean_sigma2``, ``rung_kl`` and ``rung_gain`` (rungs, latent), and ``rung_elbo``
+        (rungs,), whatever the weight.
     weights : dict of Tensor
         The trained model's; empty where only measurements were kept.
     """
