@@ -90,6 +90,13 @@ def sizes(page: Page) -> list[float]:
     )
 
 
+# The width of the first column of each table that has a long name there.
+NAMED = """() => [...document.querySelectorAll(".cell-table tbody")]
+    .map(body => [...body.querySelectorAll("td:first-child")])
+    .filter(names => names.some(name => name.textContent.length >= 24))
+    .map(names => names[0].getBoundingClientRect().width).filter(width => width > 0)"""
+
+
 def test_on_a_phone_tables_can_be_read(context: BrowserContext) -> None:
     page, _ = show(context, CYCLE)
     assert min(sizes(page)) >= 12
@@ -97,6 +104,11 @@ def test_on_a_phone_tables_can_be_read(context: BrowserContext) -> None:
     # A caption does not reach into the fade that says that there is more.
     assert page.locator("[data-more] caption").count() > 3
     assert page.evaluate(FADED) == []
+    # A long name does not break into single words.
+    page, _ = show(context, HTML / "your-own-vae.html")
+    widths = page.evaluate(NAMED)
+    assert len(widths) > 3
+    assert min(widths) > 100
     # A number and its quartiles stay on one line.
     page, _ = show(context, HTML / "how-fast.html")
     quartiles = page.locator("td", has_text=re.compile(r"^[\d.]+ \([\d.]+–[\d.]+\)$"))

@@ -22,6 +22,8 @@ TABLE = re.compile(
 MOST_ROWS, FIRST_ROWS = 10, 6  # tables.css hides the rows after the first six
 FOLDED = {"tag_numbers", "tag_hide-cell", "tag_hide-output"}
 VALUES = "table(claim_values())"  # folds too
+FIRST_CELL = re.compile("<tr><td[^>]*>(.*?)</td>")
+LONG = 20  # letters of a name that would break into single words on a phone
 
 
 class cell_table(nodes.table):
@@ -48,6 +50,8 @@ class CellTables(SphinxTransform):
         rows = found["rest"].count("<tr>") - 1
         node = cell_table(rows=0 if folded or rows <= MOST_ROWS else rows)
         node["caption"] = html.unescape(found["caption"] or "") or None
+        if any(len(name) >= LONG for name in FIRST_CELL.findall(found["rest"])):
+            node["classes"].append("long-names")
         if found["name"]:
             node["names"] = [html.unescape(found["name"])]
             self.document.note_explicit_target(node, node)
