@@ -66,7 +66,12 @@ SIXTEEN = {
         Experiment(dataset=DATASET, initialisation="torch", seed=5),
     ),
     "c": ("Glorot's first weights, seed 3", Experiment(dataset=DATASET, seed=3)),
-    "d": ("as A, but rounded by another processor", FILMED),
+    "d": (
+        "as A, led to β = 1 by a small β",
+        Experiment(
+            dataset=DATASET, beta_path=((2, 0.1), (2, 0.3), (1, 0.6), (15, 1)), history=False
+        ),
+    ),
 }
 TOY = [5.0, 3.0, 1.5, 0.8, 0.4, 0.1]
 
