@@ -93,7 +93,7 @@ def sizes(page: Page) -> list[float]:
 # The width of the first column of each table that has a long name there.
 NAMED = """() => [...document.querySelectorAll(".cell-table tbody")]
     .map(body => [...body.querySelectorAll("td:first-child")])
-    .filter(names => names.some(name => name.textContent.length >= 24))
+    .filter(names => names.some(name => name.textContent.length >= 20))
     .map(names => names[0].getBoundingClientRect().width).filter(width => width > 0)"""
 
 
