@@ -107,7 +107,7 @@ def test_each_run_on_glyphs_has_its_like_on_mnist_and_kept_weights_are_kept_for_
             and not (kind == "run" and experiment in shown - {Experiment()})
         )
 
-    shown = {experiment for _, experiment in explorables.SIXTEEN.values()}
+    shown = {experiment for _, experiment in explorables.SIXTEEN.values()} | {explorables.FILMED}
     mnist, glyphs = without_dataset("mnist"), without_dataset("glyphs")
     assert glyphs
     assert glyphs <= mnist
