@@ -114,7 +114,7 @@ def test_in_the_dark_a_claim_has_no_ground_and_the_foot_begins_where_the_text_do
 def test_a_contrast_theme_shows_the_place_and_the_focus(browser: Browser) -> None:
     context = browser.new_context(viewport=DESK, forced_colors="active")  # type: ignore[arg-type]
     page, _ = show(context, SPARSITY)
-    page.evaluate("document.querySelector('#zero-it').scrollIntoView()")
+    page.evaluate("document.querySelector('#hold-it-still').scrollIntoView()")
     colour = "a => getComputedStyle(a).color"
     here = page.locator("#page-contents a[aria-current]")
     other = page.locator("#page-contents a:not([aria-current])").first
