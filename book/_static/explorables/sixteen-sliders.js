@@ -37,8 +37,8 @@ Explorables.register("sixteen-sliders", function (stage, first, remember) {
     });
   }
 
-  // Before the answer is shown, a knob stands in its middle where the encoder put the digit: else the
-  // eight that stand near zero would give themselves away. Its ends are those of the slider.
+  // Before the answer is shown, a knob stands in its middle where the encoder put the digit: else
+  // those that stand near zero would give themselves away. Its ends are those of the slider.
   function knobOf(variable) {
     if (revealed) return z[variable] / data.reach;
     var home = data.digits[digit][variable];
